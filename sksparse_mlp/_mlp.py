@@ -1,0 +1,606 @@
+"""The estimators: parameters, validation, labels, callbacks, fitted attributes."""
+
+import math
+import warnings
+from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sksparse_mlp.activations import ACTIVATIONS, Activation
+from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.learning_rates import LEARNING_RATES
+from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
+from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam
+from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.training import Patience, Training
+from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.initializers import INITIALIZERS, Initializer
+from sksparse_mlp.schedules import ZETA_SCHEDULES
+from sksparse_mlp.topology import GROWTHS, Growth
+
+AUTO_BATCH_SIZE = 128
+
+
+_INPUT = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "order": "C"}
+
+
+def _member(registry, member, **shared):
+    """The member of a family: an instance, or the one of that name.
+
+    A named member takes those of the ``shared`` parameters that it has.
+    """
+    if not isinstance(member, str):
+        if hasattr(member, "_validate_params"):
+            member._validate_params()
+        return member
+    cls = registry[member]
+    return cls(**{k: v for k, v in shared.items() if k in cls._get_param_names()})
+
+
+class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
+    """What sparse multilayer perceptrons share, whatever their targets are.
+
+    Subclasses hold the parameters and say what the output layer computes (`_loss`,
+    `_n_outputs`) and how validation samples are set apart (`_split`).
+    """
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), Activation],
+        "slope": [Interval(Real, 0, None, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "zeta": [Interval(Real, 0, 1, closed="left")],
+        "zeta_schedule": [StrOptions(set(ZETA_SCHEDULES)), callable],
+        "growth": [StrOptions(set(GROWTHS)), Growth],
+        "evolve_every": [StrOptions({"epoch"}), Interval(Integral, 1, None, closed="left")],
+        "init": [StrOptions({"auto", *INITIALIZERS}), Initializer],
+        "solver": [StrOptions(set(OPTIMIZERS))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(LEARNING_RATES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "adam_epsilon": [Interval(Real, 0, None, closed="neither")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "n_jobs": [None, Integral],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # --- from parameters to the objects that train ------------------------------------
+
+    def _layer_sizes(self):
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
+        if sizes.ndim > 1 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+            raise ValueError(
+                "hidden_layer_sizes must be one positive integer or a sequence of them, "
+                f"got {self.hidden_layer_sizes!r}."
+            )
+        return [self.n_features_in_, *map(int, sizes), self._n_outputs()]
+
+    def _activations(self, n_hidden):
+        activation = _member(ACTIVATIONS, self.activation, slope=self.slope)
+        return [activation] * n_hidden
+
+    def _zeta_schedule(self):
+        schedule = _member(ZETA_SCHEDULES, self.zeta_schedule, zeta=self.zeta)
+        for epoch in range(self.max_iter):
+            zeta = schedule(epoch, self.max_iter)
+            if not 0 <= zeta < 1:
+                raise ValueError(
+                    f"zeta_schedule={self.zeta_schedule!r} gives zeta={zeta!r} at epoch "
+                    f"{epoch} of {self.max_iter}; zeta must be in [0, 1) at every epoch."
+                )
+        return schedule
+
+    def _optimizer(self):
+        if self.solver == "sgd":
+            return SGD(momentum=self.momentum, nesterov=self.nesterovs_momentum)
+        return Adam(beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.adam_epsilon)
+
+    def _batch_size(self):
+        return AUTO_BATCH_SIZE if self.batch_size == "auto" else int(self.batch_size)
+
+    def _new_network(self, rng, dtype):
+        sizes = self._layer_sizes()
+        activations = self._activations(len(sizes) - 2)
+        inits = [self.init] * (len(sizes) - 1)
+        if self.init == "auto":
+            inits = [f.initializer for f in activations] + ["xavier_uniform"]
+        layers = []
+        for (n_in, n_out), init in zip(pairwise(sizes), inits, strict=True):
+            layer = SparseLayer.random(n_in, n_out, self.epsilon, rng, dtype)
+            _member(INITIALIZERS, init)(layer, rng)
+            layers.append(layer)
+        return Network(layers, activations, self._loss())
+
+    def _fitted_network(self):
+        """The network that the public attributes describe."""
+        layers = [
+            SparseLayer.from_coef(coef, intercept)
+            for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
+        ]
+        return Network(layers, self._activations(len(layers) - 1), self._loss())
+
+    def _continued_network(self):
+        network = self._fitted_network()
+        if network.sizes != self._layer_sizes():
+            raise ValueError(
+                f"The fitted layers have sizes {network.sizes}, but hidden_layer_sizes="
+                f"{self.hidden_layer_sizes!r} asks for {self._layer_sizes()}. Training can "
+                "only continue with the same sizes; fit without warm_start to change them."
+            )
+        return network
+
+    def _new_training(self, dtype, *, continued):
+        random_state = check_random_state(self.random_state)
+        entropy = random_state.randint(np.iinfo(np.int32).max, size=(3, 4)).tolist()
+        init_rng, data_rng, topology_rng = map(np.random.default_rng, entropy)
+        network = (
+            self._continued_network() if continued else self._new_network(init_rng, dtype)
+        )
+        return Training(
+            network=network,
+            optimizer=self._optimizer(),
+            learning_rate=LEARNING_RATES[self.learning_rate](
+                self.learning_rate_init, self.power_t
+            ),
+            growth=_member(GROWTHS, self.growth),
+            zeta_schedule=self._zeta_schedule(),
+            alpha=self.alpha,
+            dropout=self.dropout,
+            batch_size=self._batch_size(),
+            n_epochs=self.max_iter,
+            shuffle=self.shuffle,
+            evolve_every=None if self.evolve_every == "epoch" else int(self.evolve_every),
+            patience=Patience(self.n_iter_no_change, self.tol),
+            data_rng=data_rng,
+            topology_rng=topology_rng,
+        )
+
+    def _partial_fit_training(self, dtype):
+        """The training that partial_fit continues, or a new one."""
+        if not hasattr(self, "coefs_"):
+            self.history_ = []
+            self.n_iter_ = 0
+            return self._new_training(dtype, continued=False)
+        if not hasattr(self, "_training"):
+            return self._new_training(dtype, continued=True)
+        network = self._continued_network()
+        network.take_slots(self._training.network)
+        self._training.network = network
+        return self._training
+
+    # --- training ---------------------------------------------------------------------
+
+    def _fit(self, samples, metadata):
+        """Train from the start, or from the fitted weights with warm_start."""
+        continued = self.warm_start and hasattr(self, "coefs_")
+        training = self._new_training(samples.dtype, continued=continued)
+        if self.shuffle and samples.rows.size <= training.batch_size:
+            samples = samples.merged()
+        validation = None
+        if self.early_stopping:
+            samples, validation = self._split(samples, training.data_rng)
+        self.history_ = self.history_ if continued else []
+        self.n_iter_ = 0
+        # What partial_fit would continue from is no longer true.
+        self.__dict__.pop("_training", None)
+        with Workers(self.n_jobs) as workers:
+            self._run_epochs(training, samples, validation, workers, metadata)
+        self._publish(training)
+        return self
+
+    def _run_epochs(self, training, samples, validation, workers, metadata):
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        hook = {"estimator": self, "X": samples.X, "y": samples.y, "metadata": metadata}
+        context.call_on_fit_task_begin(**hook)
+        epochs = training.run(samples, validation, workers, self.max_iter)
+        try:
+            with closing(epochs):
+                while not training.finished:
+                    epoch_context = context.subcontext(task_name="epoch")
+                    epoch_context.call_on_fit_task_begin(**hook)
+                    self._record(next(epochs, None))
+                    if epoch_context.call_on_fit_task_end(
+                        **hook,
+                        reconstruction_attributes=lambda: self._attributes(training),
+                    ):
+                        break
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"Training was interrupted after {self.n_iter_} epochs. The fitted network "
+                "is that of the last finished epoch (the best one with early_stopping).",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        context.call_on_fit_task_end(
+            **hook, reconstruction_attributes=lambda: self._attributes(training)
+        )
+
+    def _record(self, record):
+        if record is None:
+            return
+        record["epoch"] = len(self.history_)
+        self.history_.append(record)
+        self.n_iter_ += 1
+        if self.verbose:
+            score = record.get("validation_score")
+            suffix = "" if score is None else f", validation score = {score:.4f}"
+            print(f"Epoch {record['epoch']}, loss = {record['loss']:.6f}{suffix}")
+
+    def _publish(self, training):
+        """Set the fitted attributes; warn if training had to stop."""
+        for name, value in self._attributes(training).items():
+            setattr(self, name, value)
+        if training.diverged:
+            warnings.warn(
+                f"Training stopped after {self.n_iter_} epochs because the loss or a weight "
+                "was no longer finite; the fitted network is that of the last finished "
+                f"epoch. Lower learning_rate_init (now {self.learning_rate_init}), scale "
+                "the features (StandardScaler), or use solver='adam'.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _attributes(self, training):
+        """Fitted attributes that describe the network as it is now."""
+        layers = training.network.layers
+        losses = [record["loss"] for record in self.history_]
+        scores = [r["validation_score"] for r in self.history_ if "validation_score" in r]
+        return {
+            "coefs_": [layer.to_coef() for layer in layers],
+            "intercepts_": [layer.bias.copy() for layer in layers],
+            "slopes_": training.network.slopes(),
+            "n_connections_": np.array([layer.n_connections for layer in layers]),
+            "sparsity_": np.array(
+                [1 - layer.n_connections / (layer.n_in * layer.n_out) for layer in layers]
+            ),
+            "n_layers_": len(layers) + 1,
+            "n_outputs_": layers[-1].n_out,
+            "out_activation_": training.network.loss.link,
+            "loss_curve_": losses,
+            "loss_": losses[-1] if losses else math.nan,
+            "best_loss_": None if self.early_stopping or not losses else min(losses),
+            "validation_scores_": scores if self.early_stopping else None,
+            "best_validation_score_": max(scores) if scores else None,
+        }
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, **_INPUT)
+        network = self._fitted_network()
+        with Workers(self.n_jobs) as workers:
+            return network.logits(X, np.arange(X.shape[0]), workers)
+
+
+class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
+    """Multilayer perceptron classifier whose layers are sparse from start to end."""
+
+    _parameter_constraints: dict = {
+        **BaseSparseMLP._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(256, 128),
+        activation="all_relu",
+        *,
+        slope=0.25,
+        epsilon=20,
+        zeta=0.3,
+        zeta_schedule="constant",
+        growth="random",
+        evolve_every="epoch",
+        init="auto",
+        solver="adam",
+        alpha=1e-4,
+        dropout=0.0,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=1e-3,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        adam_epsilon=1e-8,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        class_weight=None,
+        random_state=None,
+        verbose=False,
+        n_jobs=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.slope = slope
+        self.epsilon = epsilon
+        self.zeta = zeta
+        self.zeta_schedule = zeta_schedule
+        self.growth = growth
+        self.evolve_every = evolve_every
+        self.init = init
+        self.solver = solver
+        self.alpha = alpha
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.adam_epsilon = adam_epsilon
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. float32 is computed in float32, anything else in float64. CSR
+            input is made dense one batch at a time.
+        y : array-like of shape (n_samples,)
+            Labels of any type.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. A sample of weight zero is left out.
+
+        Returns
+        -------
+        self : SparseMLPClassifier
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are unsuitable; the message names what to change.
+        """
+        continued = self.warm_start and hasattr(self, "coefs_")
+        X, y, weights = self._validate(X, y, sample_weight, reset=not continued)
+        kept = np.flatnonzero(weights)
+        classes = unique_labels(y[kept])
+        if classes.size < 2:
+            raise ValueError(
+                "SparseMLPClassifier needs samples of at least 2 classes with positive "
+                f"sample_weight; the data contain one class, {classes[0]!r}."
+            )
+        if continued and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                "warm_start continues with the classes of the previous fit, "
+                f"{self.classes_.tolist()}; got {classes.tolist()}."
+            )
+        self.classes_ = classes
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        return self._fit(self._samples(X, y, weights), metadata)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one pass over the given samples.
+
+        Weights, pattern, momentum and random streams continue from the previous call.
+        Passes are not epochs of a planned training: with ``evolve_every="epoch"`` the
+        topology does not evolve here; with a number, it evolves after every that many
+        updates, counted over all calls. Early stopping does not apply.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever occur; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : SparseMLPClassifier
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; also if ``y`` has a label that is not in ``classes``.
+        """
+        first = not hasattr(self, "coefs_")
+        known = self._known_classes(classes)
+        X, y, weights = self._validate(X, y, sample_weight, reset=first)
+        unknown = np.setdiff1d(y, known)
+        if unknown.size:
+            raise ValueError(
+                f"y has labels {unknown.tolist()} that are not among the classes "
+                f"{known.tolist()} given in the first call."
+            )
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all samples at once and is not available in "
+                "partial_fit; pass a dict of weights instead."
+            )
+        self.classes_ = known
+        samples = self._samples(X, y, weights)
+        training = self._partial_fit_training(samples.dtype)
+        with Workers(self.n_jobs) as workers:
+            for record in training.run(samples, None, workers, n_epochs=1):
+                self._record(record)
+        self._publish(training)
+        self._training = training
+        return self
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        logits = self._logits(X)
+        return self.classes_[self._loss().predict(logits)]
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`, of the dtype of the weights.
+        """
+        logits = self._logits(X)
+        return self._loss().predict_proba(logits)
+
+    def predict_log_proba(self, X):
+        """Predict logarithms of class probabilities, exact where these underflow.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        logits = self._logits(X)
+        return self._loss().predict_log_proba(logits)
+
+    def decision_function(self, X):
+        """Compute the outputs of the last layer, before softmax or logistic.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            With two classes, the logit of ``classes_[1]``.
+        """
+        logits = self._logits(X)
+        return logits[:, 0] if self._n_outputs() == 1 else logits
+
+    # --- labels and weights -----------------------------------------------------------
+
+    def _n_outputs(self):
+        return 1 if self.classes_.size == 2 else self.classes_.size
+
+    def _loss(self):
+        return LogisticCrossEntropy if self._n_outputs() == 1 else SoftmaxCrossEntropy
+
+    def _validate(self, X, y, sample_weight, *, reset):
+        X, y = validate_data(self, X, y, reset=reset, **_INPUT)
+        check_classification_targets(y)
+        weights = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        return X, y, weights
+
+    def _known_classes(self, classes):
+        """The classes of partial_fit, from its first call or as given now."""
+        known = getattr(self, "classes_", None)
+        if classes is None and known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        given = known if classes is None else unique_labels(classes)
+        if known is not None and not np.array_equal(given, known):
+            raise ValueError(
+                f"classes={given.tolist()} differ from those of the previous call, "
+                f"{known.tolist()}; leave classes out or make a new estimator."
+            )
+        if given.size < 2:
+            raise ValueError(f"classes must hold at least 2 labels, got {given.tolist()}.")
+        return given
+
+    def _samples(self, X, y, weights):
+        kept = np.flatnonzero(weights)
+        codes = np.searchsorted(self.classes_, y[kept])
+        if self.class_weight is not None:
+            class_weights = compute_class_weight(
+                self.class_weight,
+                classes=self.classes_,
+                y=y[kept],
+                sample_weight=weights[kept],
+            )
+            weights[kept] *= class_weights[codes]
+        all_codes = np.zeros(y.size, np.intp)
+        all_codes[kept] = codes
+        return Samples(X, all_codes, weights.astype(X.dtype), kept)
+
+    def _split(self, samples, rng):
+        """Stratified training and validation parts, both with every class."""
+        rows, codes = samples.rows, samples.y[samples.rows]
+        n_classes = self.classes_.size
+        n_validation = math.ceil(self.validation_fraction * rows.size)
+        counts = np.bincount(codes, minlength=n_classes)
+        error = ValueError(
+            "early_stopping needs every class in its training and its validation part: "
+            f"validation_fraction={self.validation_fraction} of {rows.size} distinct "
+            f"samples makes {n_validation} for {n_classes} classes, of which the rarest "
+            f"has {counts.min()}. Change validation_fraction, give more samples, or set "
+            "early_stopping=False."
+        )
+        if min(n_validation, rows.size - n_validation) < n_classes or counts.min() < 2:
+            raise error
+        parts = train_test_split(
+            rows,
+            test_size=n_validation,
+            stratify=codes,
+            random_state=int(rng.integers(2**31)),
+        )
+        if any(np.unique(samples.y[part]).size < n_classes for part in parts):
+            raise error
+        return tuple(replace(samples, rows=part) for part in parts)

@@ -1,0 +1,174 @@
+"""One sparse layer: CSR pattern, weights, biases and optimizer slots."""
+
+import numpy as np
+from scipy import sparse
+
+from sksparse_mlp.core import kernels
+from sksparse_mlp.core.sampling import sample_sorted
+
+
+def n_connections(n_in: int, n_out: int, epsilon: float) -> int:
+    """Number of connections of an Erdős–Rényi layer (Mocanu et al. 2018).
+
+    Density ``epsilon * (n_in + n_out) / (n_in * n_out)``, at most 1, rounded to whole
+    connections.
+    """
+    return round(min(epsilon * (n_in + n_out), n_in * n_out))
+
+
+class SparseLayer:
+    """Connections from ``n_in`` to ``n_out`` neurons.
+
+    Rows of the pattern are output neurons, with their inputs sorted. Pattern arrays are
+    never changed in place, only replaced, so that copies may share them.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray of shape (n_out + 1,) and (n_connections,)
+        CSR pattern, rows being output neurons.
+    weights : ndarray of shape (n_connections,), dtype float32 or float64
+    bias : ndarray of shape (n_out,), of the same dtype
+    n_in : int
+        Number of input neurons.
+    """
+
+    def __init__(self, indptr, indices, weights, bias, n_in):
+        self.weights = weights
+        self.bias = bias
+        self.n_in = n_in
+        self.n_out = bias.size
+        self.slots: list[tuple[np.ndarray, np.ndarray]] = []
+        self._set_pattern(indptr, indices)
+
+    @classmethod
+    def random(cls, n_in: int, n_out: int, epsilon: float, rng, dtype) -> "SparseLayer":
+        """A layer of Erdős–Rényi pattern with zero weights."""
+        size = n_connections(n_in, n_out, epsilon)
+        positions = sample_sorted(rng, n_in * n_out, size)
+        index_dtype = np.int32 if max(n_in, size) < 2**31 else np.int64
+        rows, columns = np.divmod(positions, n_in)
+        indptr = np.searchsorted(rows, np.arange(n_out + 1)).astype(index_dtype)
+        indices = columns.astype(index_dtype)
+        return cls(indptr, indices, np.zeros(size, dtype), np.zeros(n_out, dtype), n_in)
+
+    @classmethod
+    def from_coef(cls, coef, intercept) -> "SparseLayer":
+        """A layer holding a copy of a (n_in, n_out) sparse matrix and its biases."""
+        columns = sparse.csc_array(coef, copy=True)
+        columns.sum_duplicates()
+        bias = np.array(intercept, dtype=columns.dtype)
+        return cls(columns.indptr, columns.indices, columns.data, bias, coef.shape[0])
+
+    def to_coef(self) -> sparse.csr_array:
+        """The weights as a CSR matrix of shape (n_in, n_out)."""
+        shape = (self.n_in, self.n_out)
+        return sparse.csc_array((self.weights, self.indices, self.indptr), shape).tocsr()
+
+    def copy(self) -> "SparseLayer":
+        """A layer with the same pattern and weights, without optimizer slots."""
+        return SparseLayer(
+            self.indptr, self.indices, self.weights.copy(), self.bias.copy(), self.n_in
+        )
+
+    @property
+    def n_connections(self) -> int:
+        return self.indices.size
+
+    @property
+    def is_full(self) -> bool:
+        return self.n_connections == self.n_in * self.n_out
+
+    @property
+    def fan_in(self) -> np.ndarray:
+        """Number of connections into each output neuron, shape (n_out,)."""
+        return np.diff(self.indptr)
+
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.weights).all() and np.isfinite(self.bias).all())
+
+    def has_pattern_of(self, other: "SparseLayer") -> bool:
+        return (
+            self.n_in == other.n_in
+            and np.array_equal(self.indptr, other.indptr)
+            and np.array_equal(self.indices, other.indices)
+        )
+
+    def add_slots(self, n_slots: int) -> None:
+        """Give the optimizer ``n_slots`` zero arrays per weight and bias, once."""
+        if not self.slots:
+            self.slots = [
+                (np.zeros_like(self.weights), np.zeros_like(self.bias))
+                for _ in range(n_slots)
+            ]
+
+    def forward(self, x, z, start, stop):
+        """z = W x + b for some output neurons; x (n_in, batch), z (n_out, batch)."""
+        kernels.forward(self.indptr, self.indices, self.weights, self.bias, x, z, start, stop)
+
+    def backward_input(self, dz, dx, start, stop):
+        """dx = W' dz for some input neurons; dz (n_out, batch), dx (n_in, batch)."""
+        kernels.backward_input(*self.transposed, self.weights, dz, dx, start, stop)
+
+    def gradient(self, x, dz):
+        """Gradients of the weights and of the biases, summed over the batch."""
+        weights, bias = np.empty_like(self.weights), np.empty_like(self.bias)
+        kernels.weight_gradient(
+            self.indptr, self.indices, x, dz, weights, bias, 0, self.n_out
+        )
+        return weights, bias
+
+    def rewire(self, keep: np.ndarray, ranks: np.ndarray) -> None:
+        """Replace the connections that are not kept by new ones of weight zero.
+
+        Parameters
+        ----------
+        keep : ndarray of shape (n_connections,), dtype bool
+        ranks : ndarray of dtype int64
+            Where the new connections go: sorted ranks among the positions (row-major)
+            that no kept connection holds, one for each connection that is not kept.
+        """
+        indptr, indices = np.empty_like(self.indptr), np.empty_like(self.indices)
+        source = np.empty(self.n_connections, np.int64)
+        kernels.merge_pattern(
+            self.indptr, self.indices, keep, ranks, self.n_in, indptr, indices, source
+        )
+        self.weights = _take(self.weights, source)
+        self.slots = [(_take(slot, source), bias_slot) for slot, bias_slot in self.slots]
+        self._set_pattern(indptr, indices)
+
+    @property
+    def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The pattern by input neurons: row ends, output neurons, places of the weights."""
+        if self._transposed is None:
+            positions = np.arange(self.n_connections, dtype=self.indptr.dtype)
+            shape = (self.n_out, self.n_in)
+            by_input = sparse.csr_array((positions, self.indices, self.indptr), shape).tocsc()
+            self._transposed = by_input.indptr, by_input.indices, by_input.data
+        return self._transposed
+
+    def shares(self, n_threads: int) -> list[int]:
+        """Output neurons where the threads' shares of the work begin and end."""
+        return self._shares_of("output", self.indptr, n_threads)
+
+    def input_shares(self, n_threads: int) -> list[int]:
+        """Input neurons where the threads' shares of the work begin and end."""
+        return self._shares_of("input", self.transposed[0], n_threads)
+
+    def _shares_of(self, side, indptr, n_threads):
+        if (side, n_threads) not in self._shares:
+            # A row costs something even without connections.
+            cost = indptr + np.arange(indptr.size)
+            ends = np.linspace(0, cost[-1], n_threads + 1)
+            self._shares[side, n_threads] = np.searchsorted(cost, ends).tolist()
+        return self._shares[side, n_threads]
+
+    def _set_pattern(self, indptr, indices):
+        self.indptr, self.indices = indptr, indices
+        self._transposed = None
+        self._shares: dict[tuple[str, int], list[int]] = {}
+
+
+def _take(values, source):
+    taken = np.empty_like(values)
+    kernels.take_or_zero(values, source, taken)
+    return taken

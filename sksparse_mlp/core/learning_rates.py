@@ -1,0 +1,65 @@
+"""Learning-rate schedules, named as in scikit-learn's MLPClassifier where it has them."""
+
+import math
+
+
+class Constant:
+    """``initial`` throughout."""
+
+    def __init__(self, initial: float, power_t: float = 0.5):
+        self.initial = initial
+        self.power_t = power_t
+
+    def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
+        """The rate in an epoch (counted from 0), after ``n_seen`` training samples."""
+        return self.initial
+
+    def on_plateau(self) -> bool:
+        """Whether training should stop, now that it no longer improves."""
+        return True
+
+
+class InvScaling(Constant):
+    """``initial / (n_seen + 1) ** power_t``."""
+
+    def __call__(self, epoch, n_epochs, n_seen):
+        return self.initial / (n_seen + 1) ** self.power_t
+
+
+class Adaptive(Constant):
+    """``initial``, divided by 5 each time training no longer improves."""
+
+    factor = 1.0
+
+    def __call__(self, epoch, n_epochs, n_seen):
+        return self.initial * self.factor
+
+    def on_plateau(self):
+        if self.initial * self.factor <= 1e-6:
+            return True
+        self.factor /= 5
+        return False
+
+
+class Exponential(Constant):
+    """``initial * 0.99 ** epoch``."""
+
+    def __call__(self, epoch, n_epochs, n_seen):
+        return self.initial * 0.99**epoch
+
+
+class Cosine(Constant):
+    """From ``initial`` down to nearly zero along half a cosine."""
+
+    def __call__(self, epoch, n_epochs, n_seen):
+        share = min(epoch, n_epochs - 1) / n_epochs
+        return self.initial * 0.5 * (1 + math.cos(math.pi * share))
+
+
+LEARNING_RATES = {
+    "constant": Constant,
+    "invscaling": InvScaling,
+    "adaptive": Adaptive,
+    "exponential": Exponential,
+    "cosine": Cosine,
+}

@@ -1,0 +1,77 @@
+"""Optimizers: how a layer's weights follow their gradient."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from sksparse_mlp.core import kernels
+from sksparse_mlp.core.layer import SparseLayer
+
+
+class SGD:
+    """Gradient descent with momentum ``momentum``, Nesterov's if ``nesterov``.
+
+    ``v = momentum * v - rate * g``; the weight moves by ``v``, or with Nesterov by
+    ``momentum * v - rate * g``.
+    """
+
+    n_slots = 1
+
+    def __init__(self, *, momentum: float, nesterov: bool):
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def step(self, layer: SparseLayer, x, dz, rate, n_updates, alpha, scale) -> Callable:
+        """The update of some rows of ``layer``, as a function of (start, stop)."""
+        ((velocity, bias_velocity),) = layer.slots
+        tiny = flush_limit(layer.weights.dtype)
+
+        def rows(start, stop):
+            kernels.sgd_step(
+                layer.indptr, layer.indices, layer.weights, layer.bias,
+                velocity, bias_velocity, x, dz,
+                rate, self.momentum, self.nesterov, alpha, scale, tiny, start, stop,
+            )  # fmt: skip
+
+        return rows
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2014)."""
+
+    n_slots = 2
+
+    def __init__(self, *, beta_1: float, beta_2: float, epsilon: float):
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def step(self, layer: SparseLayer, x, dz, rate, n_updates, alpha, scale) -> Callable:
+        """The update of some rows of ``layer``, as a function of (start, stop)."""
+        (first, bias_first), (second, bias_second) = layer.slots
+        tiny = flush_limit(layer.weights.dtype)
+        correction = math.sqrt(1 - self.beta_2**n_updates) / (1 - self.beta_1**n_updates)
+
+        def rows(start, stop):
+            kernels.adam_step(
+                layer.indptr, layer.indices, layer.weights, layer.bias,
+                first, bias_first, second, bias_second, x, dz,
+                rate * correction, self.beta_1, self.beta_2, self.epsilon,
+                alpha, scale, tiny, start, stop,
+            )  # fmt: skip
+
+        return rows
+
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+
+
+def flush_limit(dtype) -> float:
+    """Magnitude below which gradients and velocities are set to zero.
+
+    Products of such values with ordinary ones would be subnormal, which costs up to
+    ten times the time and changes no weight.
+    """
+    info = np.finfo(dtype)
+    return float(info.tiny / info.eps)

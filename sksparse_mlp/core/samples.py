@@ -1,0 +1,65 @@
+"""Training and prediction data, read batch by batch."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from sksparse_mlp.core import kernels
+
+
+def gather(X, rows: np.ndarray, x: np.ndarray) -> None:
+    """Write the given rows of X into the columns of x, of shape (n_features, batch).
+
+    X is a C-contiguous array or a CSR matrix, which is made dense one batch at a time.
+    """
+    if sparse.issparse(X):
+        kernels.gather_csr(X.data, X.indices, X.indptr, rows, x)
+    else:
+        kernels.gather_dense(X, rows, x)
+
+
+@dataclass
+class Samples:
+    """Some rows of a data set.
+
+    Attributes
+    ----------
+    X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,), dtype intp
+        Class indices.
+    weights : ndarray of shape (n_samples,)
+        Sample weights, of the dtype in which the network computes.
+    rows : ndarray of shape (n_rows,), dtype intp
+        The rows of X that take part.
+    """
+
+    X: object
+    y: np.ndarray
+    weights: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.X.dtype
+
+    def mean_weight(self) -> float:
+        return float(np.mean(self.weights[self.rows], dtype=np.float64))
+
+    def accuracy(self, predicted: np.ndarray) -> float:
+        """Weighted share of the rows whose predicted class index is right."""
+        correct = self.y[self.rows] == predicted
+        return float(np.average(correct, weights=self.weights[self.rows]))
+
+    def merged(self) -> "Samples":
+        """The same weighted samples, each once, in an order set by their values alone.
+
+        Makes an integer weight the same as so many repetitions, to the last bit.
+        """
+        X = self.X[self.rows]
+        X = X.toarray() if sparse.issparse(X) else X
+        table = np.column_stack([self.y[self.rows], X])
+        _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
+        weights = self.weights.copy()
+        weights[self.rows[first]] = np.bincount(group, self.weights[self.rows])
+        return replace(self, weights=weights, rows=self.rows[first])

@@ -1,0 +1,212 @@
+"""The epoch loop: batches, optimizer steps, evolution, stopping; one record per epoch."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sksparse_mlp.core import kernels
+from sksparse_mlp.core.network import Batch, Dropout, Network
+from sksparse_mlp.core.optimizers import flush_limit
+from sksparse_mlp.core.samples import Samples, gather
+from sksparse_mlp.core.workers import Workers
+
+
+@dataclass
+class Patience:
+    """Notice when a quantity that should grow no longer does.
+
+    As in scikit-learn: a plateau is reached when it failed to exceed its best value by
+    ``tol`` in more than ``limit`` updates in a row.
+    """
+
+    limit: float
+    tol: float
+    best: float = -math.inf
+    count: int = 0
+
+    def update(self, value: float) -> bool:
+        """Take a new value; return whether it is the best so far."""
+        self.count = self.count + 1 if value < self.best + self.tol else 0
+        is_best = value > self.best
+        self.best = max(self.best, value)
+        return is_best
+
+    def is_exhausted(self) -> bool:
+        """Whether a plateau is reached; counting starts again if so."""
+        exhausted = self.count > self.limit
+        if exhausted:
+            self.count = 0
+        return exhausted
+
+
+@dataclass
+class Training:
+    """A network in training, with all that continues from one call to the next.
+
+    Attributes
+    ----------
+    network : Network
+    optimizer, learning_rate : members of their families
+    growth, zeta_schedule : members of the public families
+        Called as ``growth.evolve(layer, zeta, rng)`` and
+        ``zeta_schedule(epoch, n_epochs)``.
+    alpha : float
+        Strength of the L2 penalty.
+    dropout : float
+        Share of hidden outputs set to zero.
+    batch_size, n_epochs : int
+    shuffle : bool
+    evolve_every : int or None
+        Updates between two evolutions; None evolves between epochs.
+    patience : Patience
+    data_rng, topology_rng : numpy.random.Generator
+        Streams for shuffling and dropout, and for evolution.
+    """
+
+    network: Network
+    optimizer: object
+    learning_rate: object
+    growth: object
+    zeta_schedule: object
+    alpha: float
+    dropout: float
+    batch_size: int
+    n_epochs: int
+    shuffle: bool
+    evolve_every: int | None
+    patience: Patience
+    data_rng: np.random.Generator
+    topology_rng: np.random.Generator
+    epoch: int = 0
+    n_updates: int = 0
+    n_seen: int = 0
+    diverged: bool = False
+    finished: bool = False
+    _last: Network | None = field(default=None, repr=False)
+
+    def run(
+        self, samples: Samples, validation: Samples | None, workers: Workers, n_epochs: int
+    ) -> Iterator[dict]:
+        """Train for up to ``n_epochs`` epochs and yield the record of each.
+
+        Evolution between epochs happens when the next record is asked for, and is
+        entered in the last one: a consumer that stops leaves the network as trained.
+
+        When a loss or a weight is no longer finite, the network is set back to the end
+        of the last epoch and ``diverged`` is set. With ``validation``, the network ends
+        as it was at its best validation score.
+        """
+        best = None
+        self.diverged = self.finished = False
+        buffers = self.network.buffers(
+            min(self.batch_size, samples.rows.size), training=True
+        )
+        self._last = self.network.copy()
+        for layer in self.network.layers:
+            layer.add_slots(self.optimizer.n_slots)
+        try:
+            for remaining in reversed(range(n_epochs)):
+                record = self._train_epoch(samples, buffers, workers)
+                if self.diverged:
+                    self.network = self._last
+                    self.finished = True
+                    return
+                progress = -record["loss"]
+                if validation is not None:
+                    progress = record["validation_score"] = self._score(validation, workers)
+                is_best = self.patience.update(progress)
+                self._last = self.network.copy()
+                if is_best and validation is not None:
+                    best = self._last
+                plateau = self.patience.is_exhausted() and self.learning_rate.on_plateau()
+                self.finished = plateau or remaining == 0
+                yield record
+                if self.finished:
+                    return
+                if self.evolve_every is None:
+                    self._evolve(record)
+        except KeyboardInterrupt:
+            self.network = self._last
+            raise
+        finally:
+            if best is not None:
+                self.network = best
+
+    def _train_epoch(self, samples, buffers, workers):
+        started = time.perf_counter()
+        rate = self.learning_rate(self.epoch, self.n_epochs, self.n_seen)
+        zeta = self.zeta_schedule(self.epoch, self.n_epochs)
+        record = {"epoch": self.epoch, "loss": math.nan, "zeta": zeta, "n_pruned": 0}
+        record |= {"n_grown": 0, "learning_rate": rate, "slopes": self.network.slopes()}
+        rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
+        mean_weight = samples.mean_weight()
+        loss = 0.0
+        for first in range(0, rows.size, self.batch_size):
+            if self.evolve_every and self.n_updates and self.n_updates % self.evolve_every == 0:
+                self._evolve(record)
+            chunk = rows[first : first + self.batch_size]
+            batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
+            gather(samples.X, chunk, batch.x)
+            scale = 1 / (chunk.size * mean_weight)
+            loss += chunk.size * self._update(samples, chunk, batch, rate, scale, workers)
+            if not math.isfinite(loss):
+                break
+        self.diverged = not (math.isfinite(loss) and self.network.is_finite())
+        self.epoch += 1
+        self.n_seen += rows.size
+        record["loss"] = loss / rows.size
+        record["seconds"] = time.perf_counter() - started
+        return record
+
+    def _update(self, samples, rows, batch: Batch, rate, scale, workers) -> float:
+        """One optimizer step; return the batch's mean loss before it."""
+        network = self.network
+        mask = self._draw_mask()
+        network.forward(batch, workers, mask)
+        tiny = flush_limit(network.dtype)
+        total = network.loss.value_and_gradient(
+            batch.z[-1], samples.y, samples.weights, rows, batch.dz[-1], tiny
+        )
+        if self.alpha > 0:
+            squares = sum(kernels.sum_of_squares(layer.weights) for layer in network.layers)
+            total += 0.5 * self.alpha * squares
+        if not math.isfinite(total):
+            return math.nan
+        self.n_updates += 1
+
+        def step(layer, x, dz):
+            update = self.optimizer.step(
+                layer, x, dz, rate, self.n_updates, self.alpha, scale
+            )
+            work = layer.n_connections * batch.size
+            workers.run(update, layer.shares(workers.n_threads), work)
+
+        network.backward(batch, workers, step, mask)
+        return total * scale
+
+    def _draw_mask(self):
+        """Dropout for one batch: a function of (depth, activations, start, stop)."""
+        if self.dropout == 0:
+            return None
+        dropout = Dropout(self.dropout)
+        keys = self.data_rng.integers(2**32, size=len(self.network.activations)).tolist()
+        return lambda depth, a, start, stop: dropout(a, keys[depth], start, stop)
+
+    def _evolve(self, record):
+        """Evolve every layer that has room to, and enter the turnover in the record."""
+        if record["zeta"] == 0:
+            return
+        for layer in self.network.layers:
+            if not layer.is_full:
+                n_pruned, n_grown = self.growth.evolve(
+                    layer, record["zeta"], self.topology_rng
+                )
+                record["n_pruned"] += n_pruned
+                record["n_grown"] += n_grown
+
+    def _score(self, validation, workers):
+        logits = self.network.logits(validation.X, validation.rows, workers)
+        return validation.accuracy(self.network.loss.predict(logits))
