@@ -208,8 +208,9 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
         """Train from the start, or from the fitted weights with warm_start."""
         continued = self.warm_start and hasattr(self, "coefs_")
         training = self._new_training(samples.dtype, continued=continued)
-        if self.shuffle and samples.rows.size <= training.batch_size:
-            samples = samples.merged()
+        if self.shuffle and samples.total_if_counts() <= training.batch_size:
+            # One batch holds everything, so that order and repetition mean nothing.
+            samples = samples.repeated()
         validation = None
         if self.early_stopping:
             samples, validation = self._split(samples, training.data_rng)
@@ -266,8 +267,8 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
             setattr(self, name, value)
         if training.diverged:
             warnings.warn(
-                f"Training stopped after {self.n_iter_} epochs because the loss or a weight "
-                "was no longer finite; the fitted network is that of the last finished "
+                f"Training stopped after {self.n_iter_} epochs because the loss or a weight was "
+                "no longer finite; the fitted network is that of the last finished "
                 f"epoch. Lower learning_rate_init (now {self.learning_rate_init}), scale "
                 "the features (StandardScaler), or use solver='adam'.",
                 ConvergenceWarning,
@@ -340,7 +341,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         beta_2=0.999,
         adam_epsilon=1e-8,
         early_stopping=False,
-        validation_fraction=0.1,
+        validation_fraction=0.2,
         n_iter_no_change=10,
         tol=1e-4,
         warm_start=False,
@@ -588,8 +589,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         counts = np.bincount(codes, minlength=n_classes)
         error = ValueError(
             "early_stopping needs every class in its training and its validation part: "
-            f"validation_fraction={self.validation_fraction} of {rows.size} distinct "
-            f"samples makes {n_validation} for {n_classes} classes, of which the rarest "
+            f"validation_fraction={self.validation_fraction} of {rows.size} samples "
+            f"makes {n_validation} for {n_classes} classes, of which the rarest "
             f"has {counts.min()}. Change validation_fraction, give more samples, or set "
             "early_stopping=False."
         )

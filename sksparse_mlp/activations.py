@@ -149,7 +149,7 @@ class LeakyReLU(ReLU):
 
 
 class AllReLU(LeakyReLU):
-    """f(x) = x for x > 0; elsewhere -slope * x in odd hidden layers, slope * x in even ones.
+    """f(x) = x for x > 0, else -slope * x in odd hidden layers, slope * x in even ones.
 
     The first hidden layer is odd. The sign convention is that of the signed slopes in
     Zhang, *Design and Impact of Activation Functions for Sparse Neural Networks*,

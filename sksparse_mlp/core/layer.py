@@ -1,6 +1,7 @@
 """One sparse layer: CSR pattern, weights, biases and optimizer slots."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy import sparse
 
 from sksparse_mlp.core import kernels
@@ -8,7 +9,7 @@ from sksparse_mlp.core.sampling import sample_sorted
 
 
 def n_connections(n_in: int, n_out: int, epsilon: float) -> int:
-    """Number of connections of an Erdős–Rényi layer (Mocanu et al. 2018).
+    """Number of connections of an Erdős-Rényi layer (Mocanu et al. 2018).
 
     Density ``epsilon * (n_in + n_out) / (n_in * n_out)``, at most 1, rounded to whole
     connections.
@@ -41,8 +42,15 @@ class SparseLayer:
         self._set_pattern(indptr, indices)
 
     @classmethod
-    def random(cls, n_in: int, n_out: int, epsilon: float, rng, dtype) -> "SparseLayer":
-        """A layer of Erdős–Rényi pattern with zero weights."""
+    def random(
+        cls,
+        n_in: int,
+        n_out: int,
+        epsilon: float,
+        rng: np.random.Generator,
+        dtype: DTypeLike,
+    ) -> "SparseLayer":
+        """A layer of Erdős-Rényi pattern with zero weights."""
         size = n_connections(n_in, n_out, epsilon)
         positions = sample_sorted(rng, n_in * n_out, size)
         index_dtype = np.int32 if max(n_in, size) < 2**31 else np.int64
@@ -52,7 +60,7 @@ class SparseLayer:
         return cls(indptr, indices, np.zeros(size, dtype), np.zeros(n_out, dtype), n_in)
 
     @classmethod
-    def from_coef(cls, coef, intercept) -> "SparseLayer":
+    def from_coef(cls, coef: sparse.sparray, intercept: np.ndarray) -> "SparseLayer":
         """A layer holding a copy of a (n_in, n_out) sparse matrix and its biases."""
         columns = sparse.csc_array(coef, copy=True)
         columns.sum_duplicates()
@@ -103,7 +111,9 @@ class SparseLayer:
 
     def forward(self, x, z, start, stop):
         """z = W x + b for some output neurons; x (n_in, batch), z (n_out, batch)."""
-        kernels.forward(self.indptr, self.indices, self.weights, self.bias, x, z, start, stop)
+        kernels.forward(
+            self.indptr, self.indices, self.weights, self.bias, x, z, start, stop
+        )
 
     def backward_input(self, dz, dx, start, stop):
         """dx = W' dz for some input neurons; dz (n_out, batch), dx (n_in, batch)."""
@@ -142,7 +152,9 @@ class SparseLayer:
         if self._transposed is None:
             positions = np.arange(self.n_connections, dtype=self.indptr.dtype)
             shape = (self.n_out, self.n_in)
-            by_input = sparse.csr_array((positions, self.indices, self.indptr), shape).tocsc()
+            by_input = sparse.csr_array(
+                (positions, self.indices, self.indptr), shape
+            ).tocsc()
             self._transposed = by_input.indptr, by_input.indices, by_input.data
         return self._transposed
 

@@ -3,10 +3,18 @@
 import math
 
 
-class Constant:
-    """``initial`` throughout."""
+class LearningRate:
+    """Base of the schedules: ``initial`` throughout.
 
-    def __init__(self, initial: float, power_t: float = 0.5):
+    Parameters
+    ----------
+    initial : float
+        The rate in the first epoch.
+    power_t : float
+        Exponent of "invscaling".
+    """
+
+    def __init__(self, initial: float, power_t: float):
         self.initial = initial
         self.power_t = power_t
 
@@ -19,14 +27,14 @@ class Constant:
         return True
 
 
-class InvScaling(Constant):
+class InvScaling(LearningRate):
     """``initial / (n_seen + 1) ** power_t``."""
 
     def __call__(self, epoch, n_epochs, n_seen):
         return self.initial / (n_seen + 1) ** self.power_t
 
 
-class Adaptive(Constant):
+class Adaptive(LearningRate):
     """``initial``, divided by 5 each time training no longer improves."""
 
     factor = 1.0
@@ -41,14 +49,14 @@ class Adaptive(Constant):
         return False
 
 
-class Exponential(Constant):
+class Exponential(LearningRate):
     """``initial * 0.99 ** epoch``."""
 
     def __call__(self, epoch, n_epochs, n_seen):
         return self.initial * 0.99**epoch
 
 
-class Cosine(Constant):
+class Cosine(LearningRate):
     """From ``initial`` down to nearly zero along half a cosine."""
 
     def __call__(self, epoch, n_epochs, n_seen):
@@ -57,7 +65,7 @@ class Cosine(Constant):
 
 
 LEARNING_RATES = {
-    "constant": Constant,
+    "constant": LearningRate,
     "invscaling": InvScaling,
     "adaptive": Adaptive,
     "exponential": Exponential,

@@ -45,7 +45,9 @@ class Batch:
             n = matrix.shape[0]
             return matrix.reshape(-1)[: n * size].reshape(n, size)
 
-        return Batch(part(self.x), *([part(m) for m in ms] for ms in (self.z, self.a, self.dz)))
+        return Batch(
+            part(self.x), *([part(m) for m in ms] for ms in (self.z, self.a, self.dz))
+        )
 
     @property
     def size(self) -> int:
@@ -132,10 +134,14 @@ class Network:
                     if mask is not None:
                         mask(depth, a, start, stop)
 
-            workers.run(rows, layer.shares(workers.n_threads), layer.n_connections * batch.size)
+            workers.run(
+                rows, layer.shares(workers.n_threads), layer.n_connections * batch.size
+            )
             x = a
 
-    def backward(self, batch, workers, step: Callable, mask: Callable | None = None) -> None:
+    def backward(
+        self, batch, workers, step: Callable, mask: Callable | None = None
+    ) -> None:
         """Propagate the last layer's gradient ``batch.dz[-1]`` down to the first.
 
         Calls ``step(layer, x, dz)`` on each layer, with its inputs and the gradient at

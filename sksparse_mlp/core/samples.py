@@ -1,6 +1,7 @@
 """Training and prediction data, read batch by batch."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -8,7 +9,7 @@ from scipy import sparse
 from sksparse_mlp.core import kernels
 
 
-def gather(X, rows: np.ndarray, x: np.ndarray) -> None:
+def gather(X: Any, rows: np.ndarray, x: np.ndarray) -> None:
     """Write the given rows of X into the columns of x, of shape (n_features, batch).
 
     X is a C-contiguous array or a CSR matrix, which is made dense one batch at a time.
@@ -34,7 +35,7 @@ class Samples:
         The rows of X that take part.
     """
 
-    X: object
+    X: Any
     y: np.ndarray
     weights: np.ndarray
     rows: np.ndarray
@@ -51,15 +52,19 @@ class Samples:
         correct = self.y[self.rows] == predicted
         return float(np.average(correct, weights=self.weights[self.rows]))
 
-    def merged(self) -> "Samples":
-        """The same weighted samples, each once, in an order set by their values alone.
+    def total_if_counts(self) -> float:
+        """Sum of the weights if all are whole numbers, infinity otherwise."""
+        weights = self.weights[self.rows]
+        return float(weights.sum(dtype=np.float64)) if (weights % 1 == 0).all() else np.inf
 
-        Makes an integer weight the same as so many repetitions, to the last bit.
+    def repeated(self) -> "Samples":
+        """Weights turned into repetitions, in an order set by the samples' values alone.
+
+        Makes a whole weight the same as so many repetitions, to the last bit.
         """
+        counts = self.weights[self.rows].astype(np.intp)
         X = self.X[self.rows]
         X = X.toarray() if sparse.issparse(X) else X
-        table = np.column_stack([self.y[self.rows], X])
-        _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
-        weights = self.weights.copy()
-        weights[self.rows[first]] = np.bincount(group, self.weights[self.rows])
-        return replace(self, weights=weights, rows=self.rows[first])
+        order = np.lexsort(np.column_stack([X, self.y[self.rows]]).T)
+        rows = np.repeat(self.rows[order], counts[order])
+        return replace(self, weights=np.ones_like(self.weights), rows=rows)

@@ -2,14 +2,16 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from sksparse_mlp.core import kernels
+from sksparse_mlp.core.learning_rates import LearningRate
 from sksparse_mlp.core.network import Batch, Dropout, Network
-from sksparse_mlp.core.optimizers import flush_limit
+from sksparse_mlp.core.optimizers import SGD, Adam, flush_limit
 from sksparse_mlp.core.samples import Samples, gather
 from sksparse_mlp.core.workers import Workers
 
@@ -28,9 +30,9 @@ class Patience:
     count: int = 0
 
     def update(self, value: float) -> bool:
-        """Take a new value; return whether it is the best so far."""
+        """Take a new value; return whether none before was better."""
         self.count = self.count + 1 if value < self.best + self.tol else 0
-        is_best = value > self.best
+        is_best = value >= self.best
         self.best = max(self.best, value)
         return is_best
 
@@ -49,10 +51,10 @@ class Training:
     Attributes
     ----------
     network : Network
-    optimizer, learning_rate : members of their families
-    growth, zeta_schedule : members of the public families
-        Called as ``growth.evolve(layer, zeta, rng)`` and
-        ``zeta_schedule(epoch, n_epochs)``.
+    optimizer, learning_rate : members of their families in this package
+    growth : member of the public family
+        Called as ``growth.evolve(layer, zeta, rng)``.
+    zeta_schedule : callable of (epoch, n_epochs)
     alpha : float
         Strength of the L2 penalty.
     dropout : float
@@ -67,10 +69,10 @@ class Training:
     """
 
     network: Network
-    optimizer: object
-    learning_rate: object
-    growth: object
-    zeta_schedule: object
+    optimizer: SGD | Adam
+    learning_rate: LearningRate
+    growth: Any
+    zeta_schedule: Callable[[int, int], float]
     alpha: float
     dropout: float
     batch_size: int
@@ -132,6 +134,7 @@ class Training:
             self.network = self._last
             raise
         finally:
+            self._last = None
             if best is not None:
                 self.network = best
 
@@ -145,7 +148,11 @@ class Training:
         mean_weight = samples.mean_weight()
         loss = 0.0
         for first in range(0, rows.size, self.batch_size):
-            if self.evolve_every and self.n_updates and self.n_updates % self.evolve_every == 0:
+            if (
+                self.evolve_every
+                and self.n_updates
+                and self.n_updates % self.evolve_every == 0
+            ):
                 self._evolve(record)
             chunk = rows[first : first + self.batch_size]
             batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)

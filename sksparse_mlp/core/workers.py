@@ -27,7 +27,9 @@ class Workers:
 
     def __init__(self, n_jobs: int | None):
         n_threads = joblib.effective_n_jobs(n_jobs)
-        n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else n_threads
+        n_cores = (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else n_threads
+        )
         if n_threads > n_cores:
             warnings.warn(
                 f"n_jobs={n_jobs} asks for {n_threads} threads, but only {n_cores} cores "
