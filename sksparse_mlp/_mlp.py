@@ -267,10 +267,10 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
             setattr(self, name, value)
         if training.diverged:
             warnings.warn(
-                f"Training stopped after {self.n_iter_} epochs because the loss or a weight was "
-                "no longer finite; the fitted network is that of the last finished "
-                f"epoch. Lower learning_rate_init (now {self.learning_rate_init}), scale "
-                "the features (StandardScaler), or use solver='adam'.",
+                f"Training stopped after {self.n_iter_} epochs: the loss or a weight became "
+                "non-finite; the fitted network is that of the last finished epoch. "
+                f"Lower learning_rate_init (now {self.learning_rate_init}), scale the "
+                "features (StandardScaler), or use solver='adam'.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -307,7 +307,206 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
 
 
 class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
-    """Multilayer perceptron classifier whose layers are sparse from start to end."""
+    """Multilayer perceptron classifier whose layers are sparse from start to end.
+
+    Every layer is a random sparse matrix in which only existing connections are stored
+    and trained; memory and time grow with the connections. While the network learns,
+    its topology evolves: between epochs the weakest connections are removed and as many
+    new ones grow (sparse evolutionary training, SET [1]_).
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(256, 128)
+        Number of neurons of each hidden layer.
+
+    activation : str or Activation, default="all_relu"
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu",
+        "leaky_relu", "all_relu", or an instance from :mod:`sksparse_mlp.activations`.
+
+    slope : float, default=0.25
+        Slope for negative inputs of a named activation that has one.
+
+    epsilon : float, default=20
+        Sets the number of connections. The layer between ``n_in`` and ``n_out`` neurons
+        has ``epsilon * (n_in + n_out)`` of them, rounded; it is full if that is more
+        than ``n_in * n_out``.
+
+    zeta : float, default=0.3
+        Share of the connections replaced at each evolution, in [0, 1), for a named
+        schedule. 0 keeps the initial topology.
+
+    zeta_schedule : str or callable, default="constant"
+        Zeta at every epoch: "constant", an instance from
+        :mod:`sksparse_mlp.schedules`, or any function of (epoch, n_epochs), with epochs
+        counted from 0.
+
+    growth : str or Growth, default="random"
+        Where new connections grow: "random", or an instance from
+        :mod:`sksparse_mlp.topology`. They start at weight zero without momentum.
+
+    evolve_every : "epoch" or int, default="epoch"
+        When the topology evolves: after each epoch of `fit` but the last and never in
+        `partial_fit`, or in both after every so many updates. Full layers never evolve.
+
+    init : str or Initializer, default="auto"
+        Initial weights: "he_uniform", "he_normal", "xavier_uniform", "xavier_normal", or
+        an instance from :mod:`sksparse_mlp.initializers`. "auto" takes what suits the
+        activation after each layer, and "xavier_uniform" for the output layer.
+
+    solver : {"sgd", "adam"}, default="adam"
+        "sgd" is stochastic gradient descent with momentum.
+
+    alpha : float, default=0.0001
+        Strength of the L2 penalty, divided by the batch size when added to the loss, as
+        in scikit-learn's MLPClassifier.
+
+    dropout : float, default=0.0
+        Share of the hidden outputs that are set to zero in each training batch, the
+        others being scaled up, in [0, 1).
+
+    batch_size : int or "auto", default="auto"
+        Samples per update; "auto" is 128. Never more than there are.
+
+    learning_rate : str, default="constant"
+        Schedule of the learning rate, of both solvers:
+
+        - "constant": `learning_rate_init`;
+        - "invscaling": ``learning_rate_init / (samples seen + 1) ** power_t``;
+        - "adaptive": divided by 5 whenever training would otherwise stop;
+        - "exponential": multiplied by 0.99 after each epoch;
+        - "cosine": half a cosine from `learning_rate_init` down to zero at `max_iter`.
+
+    learning_rate_init : float, default=0.001
+        The learning rate of the first epoch.
+
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+
+    max_iter : int, default=200
+        Number of epochs, unless training stops before.
+
+    shuffle : bool, default=True
+        Whether to visit the samples in a new random order in each epoch.
+
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1].
+
+    nesterovs_momentum : bool, default=True
+        Whether that momentum is Nesterov's.
+
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of the moment estimates of "adam", in [0, 1).
+
+    adam_epsilon : float, default=1e-8
+        Stabiliser of "adam" (`epsilon` in MLPClassifier).
+
+    early_stopping : bool, default=False
+        Whether `fit` sets validation samples apart, stops when their accuracy no longer
+        improves, and restores the weights and the topology of the best epoch (the last
+        of equally good ones).
+
+    validation_fraction : float, default=0.2
+        Share of the samples set apart, stratified; both parts must hold every class.
+
+    n_iter_no_change : int or numpy.inf, default=10
+        Training stops after more than so many epochs in a row without improvement of
+        the loss, or of the validation accuracy with `early_stopping`.
+
+    tol : float, default=0.0001
+        Smallest change that counts as an improvement.
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights and topology of the previous `fit`.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with the sample weights. "balanced" weighs
+        classes inversely to their frequency.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds three independent streams: initialisation; shuffling and dropout; topology.
+
+    verbose : bool, default=False
+        Whether to print a line per epoch. For a progress bar use
+        ``set_callbacks(sklearn.callback.ProgressBar())``.
+
+    n_jobs : int or None, default=None
+        Threads that share the rows of large layers; None means 1 and -1 all cores. The
+        result does not depend on it.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    coefs_ : list of scipy.sparse.csr_array of shape (n_in, n_out)
+        Weights of each layer, in the dtype of the training data. Predictions and further
+        training read them, so they may be edited.
+    intercepts_ : list of ndarray of shape (n_out,)
+        Biases of each layer.
+    slopes_ : list of float or None
+        Signed slope for negative inputs of each hidden layer, None where the activation
+        has none.
+    n_connections_ : ndarray of shape (n_layers_ - 1,)
+        Number of connections of each layer.
+    sparsity_ : ndarray of shape (n_layers_ - 1,)
+        Share of the possible connections that each layer lacks.
+    history_ : list of dict
+        One record per epoch: ``epoch`` (from 0), ``loss``, ``zeta``, ``n_pruned`` and
+        ``n_grown`` (connections replaced in or after this epoch), ``learning_rate``,
+        ``slopes``, ``seconds``, and ``validation_score`` with early stopping.
+    loss_curve_ : list of float
+        Mean loss of each epoch (cross-entropy in nats and L2 penalty).
+    loss_ : float
+        The last of them.
+    best_loss_ : float or None
+        The lowest of them; None with early stopping.
+    validation_scores_ : list of float or None
+        Validation accuracy of each epoch, with early stopping.
+    best_validation_score_ : float or None
+        The highest of them.
+    n_iter_ : int
+        Epochs trained by the last `fit`, or passes made by `partial_fit`.
+    n_layers_, n_outputs_ : int
+        Number of layers, counting the input, and of output neurons (one for two classes).
+    out_activation_ : {"softmax", "logistic"}
+        Activation of the output layer.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has names that are strings.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : Dense layers.
+
+    Notes
+    -----
+    Whole sample weights that sum to no more than the batch size are treated as
+    repetitions, in an order that depends on the samples' values alone: fitting on such a
+    set gives the same weights, to the last bit, whatever the order of its rows.
+    Otherwise a sample's weight multiplies its loss.
+
+    Training that diverges (a loss or a weight becomes non-finite) and training that is
+    interrupted by Ctrl-C both end with a ConvergenceWarning and the network of the last
+    finished epoch.
+
+    References
+    ----------
+    .. [1] Mocanu et al., *Scalable training of artificial neural networks with adaptive
+       sparse connectivity inspired by network science*, Nature Communications 9, 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sksparse_mlp import SparseMLPClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> clf = SparseMLPClassifier(epsilon=10, max_iter=50, random_state=0)
+    >>> clf.fit(X_train, y_train).score(X_test, y_test) > 0.95
+    True
+    >>> clf.n_connections_
+    array([3200, 3840, 1280])
+    """
 
     _parameter_constraints: dict = {
         **BaseSparseMLP._parameter_constraints,

@@ -32,7 +32,9 @@ class Activation(BaseEstimator):
         """Slope for negative inputs in hidden layer ``depth`` (1 is the first)."""
         return None
 
-    def forward(self, z: np.ndarray, a: np.ndarray, depth: int, start: int, stop: int):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, depth: int, start: int, stop: int
+    ) -> None:
         """Write f(z) into ``a`` for the neurons ``[start, stop)`` of a hidden layer.
 
         Parameters
@@ -46,7 +48,9 @@ class Activation(BaseEstimator):
         """
         raise NotImplementedError
 
-    def backward(self, z: np.ndarray, da: np.ndarray, depth: int, start: int, stop: int):
+    def backward(
+        self, z: np.ndarray, da: np.ndarray, depth: int, start: int, stop: int
+    ) -> None:
         """Multiply the gradient ``da`` by f'(z) in place; arguments as in `forward`."""
         raise NotImplementedError
 

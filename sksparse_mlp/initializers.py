@@ -6,6 +6,8 @@ A new initialisation is one class and one line of :data:`INITIALIZERS`.
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sksparse_mlp.core.layer import SparseLayer
+
 __all__ = ["HeNormal", "HeUniform", "XavierNormal", "XavierUniform"]
 
 
@@ -25,7 +27,7 @@ class Initializer(BaseEstimator):
         """``size`` independent variates of variance 1."""
         raise NotImplementedError
 
-    def __call__(self, layer, rng: np.random.Generator) -> None:
+    def __call__(self, layer: SparseLayer, rng: np.random.Generator) -> None:
         """Set the weights of a sparse layer."""
         fan_in = np.maximum(layer.fan_in, 1)
         scale = np.sqrt(self.variance(fan_in, layer.n_connections / layer.n_in))

@@ -7,6 +7,7 @@ of :data:`GROWTHS`.
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.sampling import sample_sorted
 
 __all__ = ["RandomGrowth"]
@@ -55,7 +56,9 @@ class Growth(BaseEstimator):
 
     _parameter_constraints: dict = {}
 
-    def evolve(self, layer, zeta: float, rng: np.random.Generator) -> tuple[int, int]:
+    def evolve(
+        self, layer: SparseLayer, zeta: float, rng: np.random.Generator
+    ) -> tuple[int, int]:
         """Replace the weakest connections of a sparse layer.
 
         New connections start at weight zero and without momentum; their number equals
@@ -79,7 +82,9 @@ class Growth(BaseEstimator):
         layer.rewire(keep, self.free_ranks(layer, keep, removed.size, rng))
         return removed.size, removed.size
 
-    def free_ranks(self, layer, keep: np.ndarray, size: int, rng) -> np.ndarray:
+    def free_ranks(
+        self, layer: SparseLayer, keep: np.ndarray, size: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """Choose where to grow.
 
         Returns sorted ranks among the positions of the layer, row by row (output neuron

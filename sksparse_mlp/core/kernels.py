@@ -15,27 +15,40 @@ from numba import njit
 
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-kernel = njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+OPTIONS = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+kernel = njit(**OPTIONS)
+# A call with arrays as arguments costs as much as some of these functions do.
+inlined = njit(forceinline=True, **OPTIONS)
 
 
 # --- sparse products: eight connections per pass over the batch -----------------------
 
 
-@kernel
-def _add_scaled(z, w, a):
-    for s in range(z.size):
-        z[s] += w * a[s]
+@inlined
+def _at(indices, k):
+    # An unsigned index spares the check for negative ones.
+    return np.uint64(indices[k])
 
 
-@kernel
-def _add_scaled_8(z, w0, w1, w2, w3, w4, w5, w6, w7, x, indices, k):
-    a0, a1, a2, a3 = x[indices[k]], x[indices[k + 1]], x[indices[k + 2]], x[indices[k + 3]]
-    k += 4
-    a4, a5, a6, a7 = x[indices[k]], x[indices[k + 1]], x[indices[k + 2]], x[indices[k + 3]]
-    for s in range(z.size):
-        low = (w0 * a0[s] + w1 * a1[s]) + (w2 * a2[s] + w3 * a3[s])
-        high = (w4 * a4[s] + w5 * a5[s]) + (w6 * a6[s] + w7 * a7[s])
-        z[s] += low + high
+@inlined
+def _at_4(indices, k):
+    return _at(indices, k), _at(indices, k + 1), _at(indices, k + 2), _at(indices, k + 3)
+
+
+@inlined
+def _add_scaled(z, row, w, x, i):
+    for s in range(z.shape[1]):
+        z[row, s] += w * x[i, s]
+
+
+@inlined
+def _add_scaled_8(z, row, w0, w1, w2, w3, w4, w5, w6, w7, x, indices, k):
+    i0, i1, i2, i3 = _at_4(indices, k)
+    i4, i5, i6, i7 = _at_4(indices, k + 4)
+    for s in range(z.shape[1]):
+        low = (w0 * x[i0, s] + w1 * x[i1, s]) + (w2 * x[i2, s] + w3 * x[i3, s])
+        high = (w4 * x[i4, s] + w5 * x[i5, s]) + (w6 * x[i6, s] + w7 * x[i7, s])
+        z[row, s] += low + high
 
 
 @kernel
@@ -43,17 +56,16 @@ def forward(indptr, indices, weights, bias, x, z, start, stop):
     """z = W x + b for the output neurons ``[start, stop)``."""
     w = weights
     for row in range(start, stop):
-        out = z[row]
-        out[:] = bias[row]
+        z[row] = bias[row]
         k, end = indptr[row], indptr[row + 1]
         while k + 8 <= end:
             _add_scaled_8(
-                out, w[k], w[k + 1], w[k + 2], w[k + 3],
+                z, np.uint64(row), w[k], w[k + 1], w[k + 2], w[k + 3],
                 w[k + 4], w[k + 5], w[k + 6], w[k + 7], x, indices, k,
             )  # fmt: skip
             k += 8
         while k < end:
-            _add_scaled(out, w[k], x[indices[k]])
+            _add_scaled(z, np.uint64(row), w[k], x, _at(indices, k))
             k += 1
 
 
@@ -66,51 +78,51 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     """
     w, p = weights, positions
     for row in range(start, stop):
-        out = dx[row]
-        out[:] = 0.0
+        dx[row] = 0.0
         k, end = indptr[row], indptr[row + 1]
         while k + 8 <= end:
             _add_scaled_8(
-                out, w[p[k]], w[p[k + 1]], w[p[k + 2]], w[p[k + 3]],
-                w[p[k + 4]], w[p[k + 5]], w[p[k + 6]], w[p[k + 7]], dz, indices, k,
+                dx, np.uint64(row),
+                w[_at(p, k)], w[_at(p, k + 1)], w[_at(p, k + 2)], w[_at(p, k + 3)],
+                w[_at(p, k + 4)], w[_at(p, k + 5)], w[_at(p, k + 6)], w[_at(p, k + 7)],
+                dz, indices, k,
             )  # fmt: skip
             k += 8
         while k < end:
-            _add_scaled(out, w[p[k]], dz[indices[k]])
+            _add_scaled(dx, np.uint64(row), w[_at(p, k)], dz, _at(indices, k))
             k += 1
 
 
-@kernel
-def _sum(d):
+@inlined
+def _sum(d, row):
     total = d.dtype.type(0.0)
-    for s in range(d.size):
-        total += d[s]
+    for s in range(d.shape[1]):
+        total += d[row, s]
     return total
 
 
-@kernel
-def _dot(d, a):
+@inlined
+def _dot(d, row, x, i):
     total = d.dtype.type(0.0)
-    for s in range(d.size):
-        total += d[s] * a[s]
+    for s in range(d.shape[1]):
+        total += d[row, s] * x[i, s]
     return total
 
 
-@kernel
-def _dot_8(d, x, indices, k):
-    a0, a1, a2, a3 = x[indices[k]], x[indices[k + 1]], x[indices[k + 2]], x[indices[k + 3]]
-    k += 4
-    a4, a5, a6, a7 = x[indices[k]], x[indices[k + 1]], x[indices[k + 2]], x[indices[k + 3]]
+@inlined
+def _dot_8(d, row, x, indices, k):
+    i0, i1, i2, i3 = _at_4(indices, k)
+    i4, i5, i6, i7 = _at_4(indices, k + 4)
     t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = d.dtype.type(0.0)
-    for s in range(d.size):
-        t0 += d[s] * a0[s]
-        t1 += d[s] * a1[s]
-        t2 += d[s] * a2[s]
-        t3 += d[s] * a3[s]
-        t4 += d[s] * a4[s]
-        t5 += d[s] * a5[s]
-        t6 += d[s] * a6[s]
-        t7 += d[s] * a7[s]
+    for s in range(d.shape[1]):
+        t0 += d[row, s] * x[i0, s]
+        t1 += d[row, s] * x[i1, s]
+        t2 += d[row, s] * x[i2, s]
+        t3 += d[row, s] * x[i3, s]
+        t4 += d[row, s] * x[i4, s]
+        t5 += d[row, s] * x[i5, s]
+        t6 += d[row, s] * x[i6, s]
+        t7 += d[row, s] * x[i7, s]
     return t0, t1, t2, t3, t4, t5, t6, t7
 
 
@@ -127,23 +139,22 @@ def sum_of_squares(values):
 def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop):
     """Gradient of the loss for the connections and biases of rows ``[start, stop)``."""
     for row in range(start, stop):
-        d = dz[row]
-        bias_gradient[row] = _sum(d)
+        bias_gradient[row] = _sum(dz, np.uint64(row))
         k, end = indptr[row], indptr[row + 1]
         while k + 8 <= end:
-            g = _dot_8(d, x, indices, k)
+            g = _dot_8(dz, np.uint64(row), x, indices, k)
             for j in range(8):
                 gradient[k + j] = g[j]
             k += 8
         while k < end:
-            gradient[k] = _dot(d, x[indices[k]])
+            gradient[k] = _dot(dz, np.uint64(row), x, _at(indices, k))
             k += 1
 
 
 # --- optimizer steps, fused with the weight gradient: no gradient array ---------------
 
 
-@kernel
+@inlined
 def _sgd(w, v, k, g, rate, momentum, nesterov, tiny):
     velocity = momentum * v[k] - rate * g
     # A velocity without gradient decays into subnormals, which cost ten times more.
@@ -167,22 +178,30 @@ def sgd_step(
     scale, tiny = cast(scale), cast(tiny)
     w, v = weights, velocity
     for row in range(start, stop):
-        d = dz[row]
-        _sgd(bias, bias_velocity, row, scale * _sum(d), rate, momentum, nesterov, tiny)
+        _sgd(
+            bias,
+            bias_velocity,
+            row,
+            scale * _sum(dz, np.uint64(row)),
+            rate,
+            momentum,
+            nesterov,
+            tiny,
+        )
         k, end = indptr[row], indptr[row + 1]
         while k + 8 <= end:
-            g = _dot_8(d, x, indices, k)
+            g = _dot_8(dz, np.uint64(row), x, indices, k)
             for j in range(k, k + 8):
                 slope = scale * (g[j - k] + alpha * w[j])
                 _sgd(w, v, j, slope, rate, momentum, nesterov, tiny)
             k += 8
         while k < end:
-            slope = scale * (_dot(d, x[indices[k]]) + alpha * w[k])
+            slope = scale * (_dot(dz, np.uint64(row), x, _at(indices, k)) + alpha * w[k])
             _sgd(w, v, k, slope, rate, momentum, nesterov, tiny)
             k += 1
 
 
-@kernel
+@inlined
 def _adam(w, m, v, k, g, rate, beta_1, beta_2, epsilon, tiny):
     one = w.dtype.type(1.0)
     first = beta_1 * m[k] + (one - beta_1) * g
@@ -206,20 +225,19 @@ def adam_step(
     alpha, scale, tiny = cast(alpha), cast(scale), cast(tiny)
     w, m, v = weights, first, second
     for row in range(start, stop):
-        d = dz[row]
-        g_bias = scale * _sum(d)
+        g_bias = scale * _sum(dz, np.uint64(row))
         _adam(
             bias, bias_first, bias_second, row, g_bias, rate, beta_1, beta_2, epsilon, tiny
         )
         k, end = indptr[row], indptr[row + 1]
         while k + 8 <= end:
-            g = _dot_8(d, x, indices, k)
+            g = _dot_8(dz, np.uint64(row), x, indices, k)
             for j in range(k, k + 8):
                 slope = scale * (g[j - k] + alpha * w[j])
                 _adam(w, m, v, j, slope, rate, beta_1, beta_2, epsilon, tiny)
             k += 8
         while k < end:
-            slope = scale * (_dot(d, x[indices[k]]) + alpha * w[k])
+            slope = scale * (_dot(dz, np.uint64(row), x, _at(indices, k)) + alpha * w[k])
             _adam(w, m, v, k, slope, rate, beta_1, beta_2, epsilon, tiny)
             k += 1
 
@@ -255,7 +273,7 @@ def leaky_relu_gradient(z, da, slope, start, stop):
             da[row, s] *= one if z[row, s] > 0.0 else slope
 
 
-@kernel
+@inlined
 def _logistic(value):
     # The exponent is never positive, so that it cannot overflow.
     decay = math.exp(-abs(value))
@@ -299,7 +317,7 @@ def tanh_gradient(z, da, start, stop):
 # --- dropout --------------------------------------------------------------------------
 
 
-@kernel
+@inlined
 def _mix(h):
     """Finalizer of MurmurHash3: spreads every bit of a 32-bit counter over all bits."""
     h = np.uint32(h ^ (h >> np.uint32(16)))

@@ -39,6 +39,7 @@ class SparseLayer:
         self.n_in = n_in
         self.n_out = bias.size
         self.slots: list[tuple[np.ndarray, np.ndarray]] = []
+        self._transposed: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._set_pattern(indptr, indices)
 
     @classmethod

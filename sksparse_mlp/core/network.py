@@ -53,6 +53,10 @@ class Batch:
     def size(self) -> int:
         return self.x.shape[1]
 
+    def inputs(self, depth: int) -> np.ndarray:
+        """What layer ``depth`` (0 is the first) reads."""
+        return self.x if depth == 0 else self.a[depth - 1]
+
 
 class Dropout:
     """Inverted dropout; a mask is a function of its key, so it is never stored.
@@ -122,25 +126,26 @@ class Network:
         ``mask(depth, a, start, stop)``, if given, applies dropout to some rows of a
         hidden layer's activations, the same whenever it is called for this batch.
         """
-        x = batch.x
-        for depth, layer in enumerate(self.layers):
-            z = batch.z[depth]
-            a = batch.a[depth] if depth < len(self.activations) else None
+        for depth in range(len(self.layers)):
+            self._forward_layer(depth, batch, workers, mask)
 
-            def rows(start, stop, *, layer=layer, depth=depth, x=x, z=z, a=a):
-                layer.forward(x, z, start, stop)
-                if a is not None:
-                    self.activations[depth].forward(z, a, depth + 1, start, stop)
-                    if mask is not None:
-                        mask(depth, a, start, stop)
+    def _forward_layer(self, depth, batch, workers, mask):
+        layer, is_hidden = self.layers[depth], depth < len(self.activations)
+        x, z = batch.inputs(depth), batch.z[depth]
 
-            workers.run(
-                rows, layer.shares(workers.n_threads), layer.n_connections * batch.size
-            )
-            x = a
+        def rows(start, stop):
+            layer.forward(x, z, start, stop)
+            if is_hidden:
+                a = batch.a[depth]
+                self.activations[depth].forward(z, a, depth + 1, start, stop)
+                if mask is not None:
+                    mask(depth, a, start, stop)
+
+        work = layer.n_connections * batch.size
+        workers.run(rows, layer.shares(workers.n_threads), work)
 
     def backward(
-        self, batch, workers, step: Callable, mask: Callable | None = None
+        self, batch: Batch, workers: Workers, step: Callable, mask: Callable | None = None
     ) -> None:
         """Propagate the last layer's gradient ``batch.dz[-1]`` down to the first.
 
@@ -148,10 +153,9 @@ class Network:
         its outputs, once nothing else needs the layer's weights.
         """
         for depth in reversed(range(len(self.layers))):
-            layer, dz = self.layers[depth], batch.dz[depth]
             if depth > 0:
                 self._backward_input(depth, batch, workers, mask)
-            step(layer, batch.a[depth - 1] if depth > 0 else batch.x, dz)
+            step(self.layers[depth], batch.inputs(depth), batch.dz[depth])
 
     def _backward_input(self, depth, batch, workers, mask):
         layer, dz = self.layers[depth], batch.dz[depth]

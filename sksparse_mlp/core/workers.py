@@ -9,7 +9,7 @@ from itertools import pairwise
 import joblib
 
 # Multiply-adds below which handing rows to other threads costs more than it saves
-# (measured by ``python -m benchmarks.peers.threads``).
+# (measured by ``python -m benchmarks.peers --only threads``).
 MIN_WORK_PER_THREAD = 500_000
 
 

@@ -1,0 +1,172 @@
+"""Which defaults a tabular user keeps: one change at a time, measured by cross-validation.
+
+``python -m benchmarks.defaults`` reads training parts only, never a test part, and writes
+``docs/defaults.md``. Finished cells are kept in ``benchmarks/defaults.jsonl``; a killed
+run continues where it was.
+"""
+
+import argparse
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_classification
+from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
+from sksparse_mlp import SparseMLPClassifier
+
+CELLS = Path("benchmarks/defaults.jsonl")
+TABLE = Path("docs/defaults.md")
+MAX_SAMPLES = 2000
+
+BASE = {
+    "hidden_layer_sizes": (256, 128),
+    "activation": "all_relu",
+    "slope": 0.25,
+    "epsilon": 20,
+    "zeta": 0.3,
+    "solver": "adam",
+    "learning_rate": "constant",
+    "learning_rate_init": 1e-3,
+    "alpha": 1e-4,
+    "dropout": 0.0,
+    "batch_size": 128,
+    "max_iter": 100,
+}
+VARIANTS = [
+    {},
+    *({"activation": name} for name in ("relu", "tanh", "leaky_relu")),
+    *({"slope": slope} for slope in (0.1, 0.5)),
+    *({"epsilon": epsilon} for epsilon in (5, 10, 40, 1e9)),
+    *({"zeta": zeta} for zeta in (0.0, 0.1, 0.5)),
+    *({"learning_rate_init": rate} for rate in (3e-4, 3e-3, 1e-2)),
+    *({"learning_rate": name} for name in ("cosine", "exponential")),
+    *({"learning_rate": "cosine", "learning_rate_init": rate} for rate in (3e-3, 1e-2)),
+    *({"dropout": rate} for rate in (0.1, 0.3, 0.5)),
+    *({"alpha": alpha} for alpha in (1e-2, 1e-1, 1.0)),
+    *(
+        {"hidden_layer_sizes": sizes}
+        for sizes in ((100,), (512, 256), (256, 128, 64), (1000,) * 3)
+    ),
+    *({"batch_size": size} for size in (32, 64)),
+    *({"max_iter": n} for n in (50, 200)),
+    *({"solver": "sgd", "learning_rate_init": rate} for rate in (0.01, 0.05)),
+    {"solver": "sgd", "learning_rate_init": 0.05, "learning_rate": "cosine"},
+]
+
+
+def bundled(load):
+    """A data set that comes with scikit-learn, scaled as a tabular user would."""
+    return (*load(return_X_y=True), StandardScaler())
+
+
+def generated_madelon():
+    X, y = make_classification(
+        2000, 200, n_informative=5, n_redundant=15, n_clusters_per_class=16,
+        class_sep=2.0, flip_y=0.01, random_state=0,
+    )  # fmt: skip
+    return X, y, StandardScaler()
+
+
+def stored(name):
+    """The training part of a data set in the folder SKSPARSE_MLP_DATA."""
+    with np.load(Path(os.environ["SKSPARSE_MLP_DATA"]) / f"{name}.npz") as arrays:
+        part = "_train" if "X_train" in arrays else ""
+        X, y = arrays[f"X{part}"], arrays[f"y{part}"]
+    return X, y, MaxAbsScaler() if X.dtype == np.uint8 else StandardScaler()
+
+
+BUNDLED = {
+    "breast_cancer": lambda: bundled(load_breast_cancer),
+    "wine": lambda: bundled(load_wine),
+    "digits": lambda: bundled(load_digits),
+    "generated_madelon": generated_madelon,
+}
+STORED = (
+    "madelon", "isolet", "mnist", "fashion_mnist",
+    "orl", "prostate_ge", "glioma", "lung_discrete",
+)  # fmt: skip
+
+
+def load(name):
+    """X, y and the scaler of a data set, at most MAX_SAMPLES samples, float32."""
+    X, y, scaler = BUNDLED[name]() if name in BUNDLED else stored(name)
+    if len(y) > MAX_SAMPLES:
+        X, _, y, _ = train_test_split(
+            X, y, train_size=MAX_SAMPLES, stratify=y, random_state=0
+        )
+    return X.astype(np.float32), y, scaler
+
+
+def measure(name, variant):
+    """Mean accuracy and fit time over three stratified folds."""
+    X, y, scaler = load(name)
+    scores, started = [], time.perf_counter()
+    for train, test in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y):
+        model = make_pipeline(scaler, SparseMLPClassifier(**BASE | variant, random_state=0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X[train], y[train])
+        scores.append(model.score(X[test], y[test]))
+    seconds = (time.perf_counter() - started) / len(scores)
+    return {
+        "data": name,
+        "variant": label(variant),
+        "accuracy": np.mean(scores),
+        "s": seconds,
+    }
+
+
+def label(variant):
+    return ", ".join(f"{key}={value}" for key, value in variant.items()) or "base"
+
+
+def missing_cells(names):
+    done = set()
+    if CELLS.exists():
+        cells = map(json.loads, CELLS.read_text().splitlines())
+        done = {(cell["data"], cell["variant"]) for cell in cells}
+    return [(n, v) for v in VARIANTS for n in names if (n, label(v)) not in done]
+
+
+def summary(cells):
+    """One row per variant: accuracy, difference to the base and sets won, fit time."""
+    accuracy = 100 * cells.pivot(index="variant", columns="data", values="accuracy")
+    seconds = cells.pivot(index="variant", columns="data", values="s")
+    gain = accuracy - accuracy.loc["base"]
+    table = pd.DataFrame(
+        {
+            "mean accuracy": accuracy.mean(axis=1),
+            "against base": gain.mean(axis=1),
+            "better on": (gain > 0.2).sum(axis=1),
+            "worse on": (gain < -0.2).sum(axis=1),
+            "time against base": (seconds / seconds.loc["base"]).median(axis=1),
+        }
+    )
+    return table.join(accuracy).loc[[label(v) for v in VARIANTS if label(v) in table.index]]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    n_jobs = parser.parse_args().n_jobs
+    names = [*BUNDLED, *(STORED if os.environ.get("SKSPARSE_MLP_DATA") else ())]
+    results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+        delayed(measure)(name, variant) for name, variant in missing_cells(names)
+    )
+    for cell in results:
+        with CELLS.open("a") as file:
+            file.write(json.dumps(cell) + "\n")
+        print(cell, flush=True)
+    print(summary(pd.read_json(CELLS, lines=True)).round(2).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Small data, small estimators and the real data sets, for all test modules."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+
+from sksparse_mlp import SparseMLPClassifier
+
+DATA_FOLDER = "SKSPARSE_MLP_DATA"
+
+
+@pytest.fixture
+def binary():
+    """150 samples of 2 classes, 12 features."""
+    return make_classification(
+        150, 12, n_informative=6, class_sep=2.0, flip_y=0, random_state=0
+    )
+
+
+@pytest.fixture
+def multiclass():
+    """150 samples of 3 classes, 12 features."""
+    return make_classification(
+        150, 12, n_informative=6, n_classes=3, class_sep=2.0, flip_y=0, random_state=0
+    )
+
+
+@pytest.fixture
+def mlp():
+    """Make a small estimator whose every parameter that matters is set.
+
+    Its hidden layers are sparse for 12 features; with few classes the last one is full.
+    """
+
+    def make(**params):
+        small = {
+            "hidden_layer_sizes": (24, 16),
+            "activation": "all_relu",
+            "slope": 0.25,
+            "epsilon": 3,
+            "zeta": 0.3,
+            "zeta_schedule": "constant",
+            "growth": "random",
+            "evolve_every": "epoch",
+            "solver": "adam",
+            "alpha": 1e-4,
+            "dropout": 0.0,
+            "batch_size": 32,
+            "learning_rate": "constant",
+            "learning_rate_init": 0.01,
+            "max_iter": 4,
+            "shuffle": True,
+            "early_stopping": False,
+            "n_iter_no_change": np.inf,
+            "tol": 0.0,
+            "random_state": 0,
+        }
+        return SparseMLPClassifier(**small | params)
+
+    return make
+
+
+class Recorder:
+    """Callback that keeps what it is told; stops training after ``stop_after`` epochs.
+
+    Attributes
+    ----------
+    events : list of (hook, task name, task id)
+    epochs : list of the fitted estimators at the ends of the epochs
+    told : list of the keyword arguments at the ends of the epochs
+    """
+
+    def __init__(self, stop_after=None, interrupt_after=None):
+        self.stop_after = stop_after
+        self.interrupt_after = interrupt_after
+        self.events, self.epochs, self.told, self.max_subtasks = [], [], [], None
+
+    def setup(self, estimator, context):
+        self.max_subtasks = context.max_subtasks
+
+    def teardown(self, estimator, context):
+        self.events.append(("teardown", context.task_name, context.task_id))
+
+    def on_fit_task_begin(self, estimator, context):
+        self.events.append(("begin", context.task_name, context.task_id))
+
+    def on_fit_task_end(
+        self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None
+    ):
+        self.events.append(("end", context.task_name, context.task_id))
+        if context.task_name != "epoch":
+            return False
+        self.epochs.append(fitted_estimator)
+        self.told.append({"X": X, "y": y, "metadata": metadata})
+        if len(self.epochs) == self.interrupt_after:
+            raise KeyboardInterrupt
+        return len(self.epochs) == self.stop_after
+
+
+@pytest.fixture
+def recorder():
+    """The class of the recording callback."""
+    return Recorder
+
+
+@pytest.fixture
+def same_network():
+    """Whether two fitted estimators have the same pattern and weights to the last bit."""
+
+    def same(one, other):
+        layers = zip(one.coefs_, other.coefs_, strict=True)
+        biases = zip(one.intercepts_, other.intercepts_, strict=True)
+        return all(_same_matrix(a, b) for a, b in layers) and all(
+            _same_array(a, b) for a, b in biases
+        )
+
+    return same
+
+
+def _same_matrix(a, b):
+    return a.shape == b.shape and all(
+        _same_array(getattr(a, name), getattr(b, name))
+        for name in ("indptr", "indices", "data")
+    )
+
+
+def _same_array(a, b):
+    return a.dtype == b.dtype and np.array_equal(a, b)
+
+
+@pytest.fixture
+def real_data():
+    """Load X_train, y_train, X_test, y_test of a real data set, or skip."""
+
+    def load(name):
+        folder = os.environ.get(DATA_FOLDER)
+        if not folder:
+            pytest.skip(f"{DATA_FOLDER} is not set; it names the folder of real data sets")
+        path = Path(folder) / f"{name}.npz"
+        if not path.exists():
+            pytest.skip(f"{DATA_FOLDER} has no {path.name}")
+        with np.load(path) as arrays:
+            return tuple(arrays[key] for key in ("X_train", "y_train", "X_test", "y_test"))
+
+    return load

@@ -1,0 +1,322 @@
+"""Each kernel equals its plain twin, however its rows are shared.
+
+Also run with ``NUMBA_DISABLE_JIT=1``, where the kernels are ordinary Python.
+"""
+
+import inspect
+from copy import deepcopy
+from itertools import pairwise
+
+import naive
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sksparse_mlp.core import kernels
+
+KERNELS = sorted(
+    name
+    for name, value in vars(kernels).items()
+    if callable(value) and value.__module__ == kernels.__name__ and not name.startswith("_")
+)
+# Rows without connections, below, at and above the eight that one pass takes, and many.
+FAN_INS = (0, 1, 7, 8, 9, 0, 16, 21, 40)
+N_INPUTS = 48
+BATCHES = (1, 5, 16, 33, 128)
+
+
+def random_pattern(rng, fan_ins=FAN_INS, n_columns=N_INPUTS):
+    rows = [np.sort(rng.choice(n_columns, size, replace=False)) for size in fan_ins]
+    indptr = np.cumsum([0, *fan_ins]).astype(np.int32)
+    return indptr, np.concatenate(rows).astype(np.int32)
+
+
+def layer_arguments(rng, dtype, batch):
+    indptr, indices = random_pattern(rng)
+    n_rows = len(FAN_INS)
+
+    def normal(*shape):
+        return rng.standard_normal(shape).astype(dtype)
+
+    arguments = {"indptr": indptr, "indices": indices, "start": 0, "stop": n_rows}
+    for name in ("weights", "velocity", "first", "gradient"):
+        arguments[name] = normal(indices.size)
+    for name in ("bias", "bias_velocity", "bias_first", "bias_gradient"):
+        arguments[name] = normal(n_rows)
+    arguments |= {"second": normal(indices.size) ** 2, "bias_second": normal(n_rows) ** 2}
+    arguments |= {"x": normal(N_INPUTS, batch), "z": normal(n_rows, batch)}
+    arguments |= {"dz": normal(n_rows, batch), "rate": 0.1, "momentum": 0.9}
+    arguments |= {"nesterov": bool(batch % 2), "beta_1": 0.8, "beta_2": 0.9}
+    # A limit that some of the values fall below.
+    arguments |= {"epsilon": 1e-3, "alpha": 0.3, "scale": 1 / batch, "tiny": 0.05}
+    return arguments
+
+
+def backward_input_arguments(rng, dtype, batch):
+    arguments = layer_arguments(rng, dtype, batch)
+    # The rows of the pattern are input neurons here.
+    arguments["dx"], arguments["dz"] = arguments["z"], arguments["x"]
+    positions = rng.permutation(arguments["weights"].size).astype(np.int32)
+    return arguments | {"positions": positions}
+
+
+def elementwise_arguments(rng, dtype, batch):
+    z, a, da = 3 * rng.standard_normal((3, len(FAN_INS), batch)).astype(dtype)
+    arguments = {"z": z, "a": a, "da": da, "slope": -0.3, "key": int(rng.integers(2**32))}
+    arguments |= {"threshold": round(0.3 * 2**32), "scale": 1 / 0.7}
+    return arguments | {"start": 0, "stop": len(z)}
+
+
+def loss_arguments(rng, dtype, batch, n_classes):
+    n_samples = 150
+    z = 4 * rng.standard_normal((max(n_classes, 1), batch)).astype(dtype)
+    y = rng.integers(max(n_classes, 2), size=n_samples)
+    weights = rng.exponential(size=n_samples).astype(dtype)
+    rows = rng.permutation(n_samples)[:batch]
+    arguments = {"z": z, "y": y, "weights": weights, "rows": rows}
+    return arguments | {"dz": np.empty_like(z), "tiny": 1e-3}
+
+
+def softmax_arguments(rng, dtype, batch):
+    return loss_arguments(rng, dtype, batch, n_classes=7)
+
+
+def logistic_arguments(rng, dtype, batch):
+    return loss_arguments(rng, dtype, batch, n_classes=1)
+
+
+def gather_arguments(rng, dtype, batch):
+    X = sparse.random_array((40, 37), density=0.3, rng=rng, dtype=dtype, format="csr")
+    # Duplicates of an entry are legal in CSR, and add up.
+    X.indices[1::5] = X.indices[:-1:5]
+    rows = rng.integers(X.shape[0], size=batch)
+    arguments = {"X": rng.standard_normal(X.shape).astype(dtype), "rows": rows}
+    arguments |= {"data": X.data, "indices": X.indices, "indptr": X.indptr}
+    return arguments | {"x": np.full((X.shape[1], batch), np.nan, dtype)}
+
+
+def topology_arguments(rng, dtype, batch):
+    indptr, indices = random_pattern(rng)
+    keep = rng.random(indices.size) < 0.7
+    n_free = len(FAN_INS) * N_INPUTS - keep.sum()
+    ranks = np.sort(rng.choice(n_free, np.sum(~keep), replace=False))
+    arguments = {"indptr": indptr, "indices": indices, "keep": keep, "ranks": ranks}
+    arguments |= {"n_columns": N_INPUTS, "new_indptr": np.empty_like(indptr)}
+    arguments |= {"new_indices": np.empty_like(indices)}
+    arguments["values"] = rng.standard_normal(indices.size).astype(dtype)
+    arguments["out"] = np.empty_like(arguments["values"])
+    arguments["source"] = np.where(keep, rng.permutation(indices.size), -1)
+    return arguments
+
+
+ARGUMENTS = {
+    "forward": layer_arguments,
+    "backward_input": backward_input_arguments,
+    "sum_of_squares": topology_arguments,
+    "weight_gradient": layer_arguments,
+    "sgd_step": layer_arguments,
+    "adam_step": layer_arguments,
+    "copy_rows": elementwise_arguments,
+    "leaky_relu": elementwise_arguments,
+    "leaky_relu_gradient": elementwise_arguments,
+    "logistic": elementwise_arguments,
+    "logistic_gradient": elementwise_arguments,
+    "tanh": elementwise_arguments,
+    "tanh_gradient": elementwise_arguments,
+    "dropout": elementwise_arguments,
+    "softmax_cross_entropy": softmax_arguments,
+    "logistic_cross_entropy": logistic_arguments,
+    "gather_dense": gather_arguments,
+    "gather_csr": gather_arguments,
+    "merge_pattern": topology_arguments,
+    "take_or_zero": topology_arguments,
+}
+BY_ROWS = [
+    name for name in KERNELS if "stop" in inspect.signature(getattr(naive, name)).parameters
+]
+
+
+def arguments_of(name, dtype, batch, seed=0):
+    drawn = ARGUMENTS[name](np.random.default_rng([seed, batch]), dtype, batch)
+    return {key: drawn[key] for key in inspect.signature(getattr(naive, name)).parameters}
+
+
+def call(function, arguments):
+    """Call with copies of the arguments; return what was returned and the arrays."""
+    copies = deepcopy(arguments)
+    # Without JIT, the hash of dropout wraps around as NumPy scalars, which warn.
+    with np.errstate(over="ignore"):
+        returned = function(*copies.values())
+    arrays = {k: v for k, v in copies.items() if isinstance(v, np.ndarray)}
+    return arrays | ({} if returned is None else {"returned": returned})
+
+
+def assert_close(actual, expected, dtype):
+    assert actual.keys() == expected.keys()
+    tolerance = 100 * np.finfo(dtype).eps
+    for name, values in expected.items():
+        size = max(1, np.max(np.abs(values)))
+        np.testing.assert_allclose(
+            actual[name], values, rtol=tolerance, atol=tolerance * size, err_msg=name
+        )
+
+
+def assert_identical(actual, expected):
+    for name, values in expected.items():
+        np.testing.assert_array_equal(actual[name], values, err_msg=name, strict=True)
+
+
+def test_every_kernel_has_a_twin_of_the_same_arguments():
+    for name in KERNELS:
+        kernel = inspect.signature(getattr(kernels, name))
+        assert inspect.signature(getattr(naive, name)) == kernel, name
+    assert set(ARGUMENTS) == set(KERNELS)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernel_equals_twin(name, dtype, batch):
+    arguments = arguments_of(name, dtype, batch)
+    actual = call(getattr(kernels, name), arguments)
+    assert_close(actual, call(getattr(naive, name), arguments), dtype)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(2, 6), (0, 1), (8, 9), (4, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", BY_ROWS)
+def test_kernel_equals_twin_on_a_range_of_rows(name, dtype, start, stop):
+    arguments = arguments_of(name, dtype, batch=33) | {"start": start, "stop": stop}
+    actual = call(getattr(kernels, name), arguments)
+    assert_close(actual, call(getattr(naive, name), arguments), dtype)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", BY_ROWS)
+def test_sharing_rows_changes_no_bit(name, dtype, batch):
+    arguments = arguments_of(name, dtype, batch)
+    shared = dict(arguments)
+    for start, stop in pairwise([0, 1, 5, len(FAN_INS)]):
+        shared = call(getattr(kernels, name), shared | {"start": start, "stop": stop})
+        shared = arguments | shared
+    assert_identical(shared, call(getattr(kernels, name), arguments))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_output_of_a_sample_is_the_same_in_every_batch(dtype):
+    arguments = arguments_of("forward", dtype, batch=128)
+    together = call(kernels.forward, arguments)["z"]
+    for first, size in [(3, 1), (0, 5), (7, 16), (90, 33), (1, 127), (64, 64)]:
+        part = slice(first, first + size)
+        x, z = (np.ascontiguousarray(arguments[name][:, part]) for name in "xz")
+        alone = call(kernels.forward, arguments | {"x": x, "z": z})["z"]
+        np.testing.assert_array_equal(alone, together[:, part])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["logistic", "tanh", "leaky_relu", "copy_rows"])
+def test_activation_may_overwrite_its_input(name, dtype):
+    arguments = arguments_of(name, dtype, batch=33)
+    apart = call(getattr(kernels, name), arguments)["a"]
+    z = arguments["z"].copy()
+    getattr(kernels, name)(*(arguments | {"z": z, "a": z}).values())
+    np.testing.assert_array_equal(z, apart)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_saturated_activations_are_finite(dtype):
+    z = np.array([[-1e4, -800, -100, 100, 800, 1e4]], dtype)
+    outputs = {name: np.empty_like(z) for name in ("logistic", "tanh")}
+    gradients = {name: np.ones_like(z) for name in outputs}
+    for name, a in outputs.items():
+        getattr(kernels, name)(z, a, 0, 1)
+        getattr(kernels, f"{name}_gradient")(z, gradients[name], 0, 1)
+        np.testing.assert_allclose(gradients[name], 0, atol=1e-40)
+    np.testing.assert_allclose(outputs["logistic"], [[0, 0, 0, 1, 1, 1]], atol=1e-40)
+    np.testing.assert_array_equal(outputs["tanh"], [[-1, -1, -1, 1, 1, 1]])
+
+
+@pytest.mark.parametrize("name", ["forward", "backward_input", "weight_gradient"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_products_keep_what_is_not_finite_visible(name, bad):
+    arguments = arguments_of(name, np.float32, batch=16)
+    source = "x" if name == "forward" else "dz"
+    arguments[source][:] = bad
+    output = {"forward": "z", "backward_input": "dx", "weight_gradient": "gradient"}[name]
+    rows = slice(1, 5)  # those with connections
+    with np.errstate(invalid="ignore"):
+        result = call(getattr(kernels, name), arguments)[output]
+    assert not np.isfinite(result if name == "weight_gradient" else result[rows]).any()
+
+
+# --- dropout as a source of randomness ------------------------------------------------
+
+SHAPE = (200, 300)
+
+
+def dropped(key, rate=0.3, shape=SHAPE):
+    """Which entries dropout sets to zero, shape (rows, batch)."""
+    arguments = {"a": np.ones(shape), "key": key, "threshold": round(rate * 2**32)}
+    arguments |= {"scale": 1 / (1 - rate), "start": 0, "stop": shape[0]}
+    return call(kernels.dropout, arguments)["a"] == 0
+
+
+def assert_probability(observed, rate, n_trials):
+    assert abs(observed - rate) < 4.5 * np.sqrt(rate * (1 - rate) / n_trials)
+
+
+def assert_independent(first, second):
+    correlation = np.corrcoef(first.ravel(), second.ravel())[0, 1]
+    assert abs(correlation) < 4.5 / np.sqrt(first.size)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("key", [0, 1, 2**31, 2**32 - 1])
+def test_dropout_zeroes_the_stated_share(rate, key):
+    zeros = dropped(key, rate, shape=(100, 150))
+    assert_probability(zeros.mean(), rate, zeros.size)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_dropout_is_even_over_rows_and_columns(axis):
+    shares = dropped(key=12345).mean(axis=axis)
+    length = SHAPE[axis]
+    spread = np.sum((shares - 0.3) ** 2) / (0.3 * 0.7 / length)
+    assert abs(spread - shares.size) < 4.5 * np.sqrt(2 * shares.size)
+
+
+@pytest.mark.parametrize("lag", [(0, 1), (1, 0), (1, 1), (0, 8), (8, 0), (1, -1)])
+def test_dropout_is_independent_across_rows_and_columns(lag):
+    zeros = dropped(key=12345)
+    shifted = np.roll(zeros, lag, axis=(0, 1))
+    assert_independent(zeros, shifted)
+
+
+@pytest.mark.parametrize("other", [1, 2, 2**16, 2**31])
+def test_dropout_is_independent_across_keys(other):
+    assert_independent(dropped(key=7), dropped(key=7 ^ other))
+
+
+def test_dropout_scales_what_it_keeps():
+    a = np.full((4, 50), 3.0)
+    with np.errstate(over="ignore"):
+        kernels.dropout(a, 99, round(0.25 * 2**32), 1 / 0.75, 1, 3)
+    np.testing.assert_array_equal(a[[0, 3]], 3.0)
+    assert set(np.unique(a[1:3])) == {0.0, 4.0}
+
+
+# --- losses at the ends of the range --------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "logistic_cross_entropy"])
+def test_loss_is_exact_and_free_of_subnormals_at_extreme_logits(name, dtype):
+    arguments = arguments_of(name, dtype, batch=128)
+    tiny = float(np.finfo(dtype).tiny)
+    arguments |= {"z": arguments["z"] / 8 * dtype(1e4), "tiny": tiny}
+    actual = call(getattr(kernels, name), arguments)
+    assert np.isfinite(actual["returned"])
+    assert_close(actual, call(getattr(naive, name), arguments), dtype)
+    gradient = np.abs(actual["dz"])
+    assert np.all((gradient == 0) | (gradient >= tiny))

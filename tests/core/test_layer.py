@@ -1,0 +1,312 @@
+"""Sparse layers: counts, patterns, positions, conversions."""
+
+import tracemalloc
+from itertools import combinations, pairwise
+
+import naive
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.stats import chisquare
+
+from sksparse_mlp.core.layer import SparseLayer, n_connections
+from sksparse_mlp.initializers import HeNormal
+
+HUGE = 3_000_000
+
+
+def new_layer(n_in=30, n_out=20, epsilon=3.0, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    layer = SparseLayer.random(n_in, n_out, epsilon, rng, dtype)
+    HeNormal()(layer, rng)
+    layer.bias[:] = rng.standard_normal(n_out)
+    return layer
+
+
+def dense(layer):
+    """The weights as an array of shape (n_out, n_in)."""
+    return naive.dense(layer.indptr, layer.indices, layer.weights, layer.n_in)
+
+
+def huge_layer():
+    # 4,000 connections among 9e12 positions.
+    epsilon = 4000 / (2 * HUGE)
+    return SparseLayer.random(HUGE, HUGE, epsilon, np.random.default_rng(5), np.float32)
+
+
+def positions_of(layer):
+    """Row-major positions of the connections, as 64-bit integers."""
+    rows = np.repeat(np.arange(layer.n_out), layer.fan_in)
+    return rows * layer.n_in + layer.indices
+
+
+def assert_valid(layer):
+    assert layer.indptr[0] == 0
+    assert layer.indptr[-1] == layer.n_connections == layer.weights.size
+    assert layer.indptr.shape == (layer.n_out + 1,)
+    assert np.all(np.diff(layer.indptr) >= 0)
+    assert np.all((layer.indices >= 0) & (layer.indices < layer.n_in))
+    # Increasing positions: columns sorted within rows, no duplicates.
+    assert np.all(np.diff(positions_of(layer)) > 0)
+
+
+# --- how many connections -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "percentages"),
+    [
+        (10, ("95.50", "87.50", "87.50")),
+        # Printed as 75.50; but density is proportional to epsilon, and the other rows
+        # of the table agree on 0.0125 * epsilon for these layers.
+        (20, ("91.00", "75.00", "75.00")),
+        (30, ("86.50", "62.50", "62.50")),
+        (40, ("82.00", "50.00", "50.00")),
+    ],
+)
+def test_sparsity_is_that_of_zhang_table_6_2(epsilon, percentages):
+    sizes = (500, 400, 100, 400)
+    for (n_in, n_out), percentage in zip(pairwise(sizes), percentages, strict=True):
+        layer = SparseLayer.random(n_in, n_out, epsilon, np.random.default_rng(0), float)
+        sparsity = 1 - layer.n_connections / (n_in * n_out)
+        assert f"{100 * sparsity:.2f}" == percentage
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "epsilon", "expected"),
+    [
+        (784, 1000, 20, 35_680),
+        (7, 3, 0.25, 2),  # 2.5, to the even number
+        (7, 4, 0.25, 3),  # 2.75
+        (7, 3, 0.01, 0),
+        (5, 4, 2.2, 20),  # 19.8
+    ],
+)
+def test_number_of_connections_is_rounded_to_the_nearest(n_in, n_out, epsilon, expected):
+    assert n_connections(n_in, n_out, epsilon) == expected
+    layer = SparseLayer.random(n_in, n_out, epsilon, np.random.default_rng(0), float)
+    assert layer.n_connections == expected
+    assert layer.is_full == (expected == n_in * n_out)
+
+
+@pytest.mark.parametrize("epsilon", [20 / 9, 3, 1e6])
+def test_layer_is_full_when_density_reaches_one(epsilon):
+    layer = SparseLayer.random(5, 4, epsilon, np.random.default_rng(0), float)
+    assert layer.is_full
+    np.testing.assert_array_equal(positions_of(layer), np.arange(20))
+
+
+def test_layer_without_connections_passes_its_biases_on():
+    layer = new_layer(epsilon=1e-6)
+    z = np.empty((layer.n_out, 3))
+    layer.forward(np.ones((layer.n_in, 3)), z, 0, layer.n_out)
+    np.testing.assert_array_equal(z, np.repeat(layer.bias[:, np.newaxis], 3, axis=1))
+
+
+# --- where they are -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (30, 20), (300, 2)])
+@pytest.mark.parametrize("epsilon", [0.01, 0.5, 1.9, 5])
+def test_random_pattern_is_valid(shape, epsilon):
+    layer = SparseLayer.random(*shape, epsilon, np.random.default_rng(0), np.float32)
+    assert_valid(layer)
+    assert layer.weights.dtype == layer.bias.dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_every_pattern_is_equally_likely(size):
+    rng = np.random.default_rng(4)
+    patterns = dict.fromkeys(combinations(range(6), size), 0)
+    for _ in range(200 * len(patterns)):
+        layer = SparseLayer.random(3, 2, size / 5, rng, np.float64)
+        patterns[tuple(positions_of(layer).tolist())] += 1
+    assert chisquare(list(patterns.values())).pvalue > 1e-3
+
+
+def test_rows_and_columns_are_hit_evenly():
+    layer = SparseLayer.random(2000, 1000, 20, np.random.default_rng(6), np.float32)
+    assert chisquare(layer.fan_in).pvalue > 1e-3
+    assert chisquare(np.bincount(layer.indices, minlength=2000)).pvalue > 1e-3
+
+
+def test_positions_beyond_32_bits_are_right():
+    layer = huge_layer()
+    assert layer.n_connections == 4000
+    assert_valid(layer)
+    positions = positions_of(layer)
+    assert np.sum(positions > 2**32) > 3900
+    by_block = np.bincount(positions // (HUGE**2 // 20), minlength=20)
+    assert chisquare(by_block).pvalue > 1e-3
+    by_column = np.bincount(layer.indices // (HUGE // 20), minlength=20)
+    assert chisquare(by_column).pvalue > 1e-3
+
+
+def test_rewiring_beyond_32_bits_puts_connections_where_asked():
+    layer = huge_layer()
+    layer.weights[:] = 1
+    before = positions_of(layer)
+    keep = np.arange(before.size) % 2 == 0
+    asked = np.array([0, 2**32 + 1, HUGE**2 - 5 - keep.sum()])
+    keep[-1 : -2 * asked.size : -2] = True
+    keep[[0, 2, 4]] = False
+    n_new = np.sum(~keep)
+    ranks = np.sort(np.concatenate([asked, 2**40 + np.arange(n_new - asked.size)]))
+    layer.rewire(keep, ranks)
+    assert_valid(layer)
+    free_before = np.searchsorted(before[keep] - np.arange(keep.sum()), ranks, side="right")
+    new = positions_of(layer)[layer.weights == 0]
+    np.testing.assert_array_equal(new, ranks + free_before)
+    np.testing.assert_array_equal(positions_of(layer)[layer.weights == 1], before[keep])
+
+
+def test_initialisation_takes_memory_of_the_connections_only():
+    n = 100_000
+    tracemalloc.start()
+    layer = SparseLayer.random(n, n, 1, np.random.default_rng(0), np.float32)
+    HeNormal()(layer, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * (layer.n_connections + 2 * n)
+
+
+# --- conversions and copies -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("epsilon", [0.01, 3, 100])
+def test_coef_describes_the_layer_and_back(epsilon, dtype):
+    layer = new_layer(epsilon=epsilon, dtype=dtype)
+    # A connection of weight zero, as evolution makes them, stays one.
+    layer.weights[:1] = 0
+    coef = layer.to_coef()
+    assert isinstance(coef, sparse.csr_array)
+    assert coef.shape == (layer.n_in, layer.n_out)
+    np.testing.assert_array_equal(coef.toarray(), dense(layer).T)
+    back = SparseLayer.from_coef(coef, layer.bias)
+    assert back.has_pattern_of(layer)
+    assert (back.n_in, back.n_out) == (layer.n_in, layer.n_out)
+    for name in ("weights", "bias", "indptr", "indices"):
+        np.testing.assert_array_equal(
+            getattr(back, name), getattr(layer, name), strict=True
+        )
+
+
+def test_coef_and_layer_share_no_memory():
+    layer = new_layer()
+    coef = layer.to_coef()
+    back = SparseLayer.from_coef(coef, layer.bias)
+    for array in (coef.data, layer.weights):
+        assert not np.shares_memory(back.weights, array)
+    assert not np.shares_memory(coef.data, layer.weights)
+    assert not np.shares_memory(back.bias, layer.bias)
+
+
+@pytest.mark.parametrize(
+    "container", [sparse.csr_array, sparse.csc_array, sparse.coo_array]
+)
+def test_from_coef_takes_any_sparse_format_and_order(container):
+    coef = sparse.random_array((8, 5), density=0.5, rng=np.random.default_rng(0))
+    shuffled = sparse.csr_array(coef)[::-1][::-1]
+    layer = SparseLayer.from_coef(container(shuffled), np.zeros(5))
+    assert_valid(layer)
+    np.testing.assert_array_equal(dense(layer), coef.toarray().T)
+
+
+def test_copy_keeps_values_of_its_own_and_no_slots():
+    layer = new_layer()
+    layer.add_slots(1)
+    copy = layer.copy()
+    layer.weights += 1
+    layer.bias += 1
+    assert copy.has_pattern_of(layer)
+    assert copy.slots == []
+    np.testing.assert_allclose(layer.weights - copy.weights, 1)
+    np.testing.assert_allclose(layer.bias - copy.bias, 1)
+
+
+def test_copy_keeps_its_pattern_when_the_original_is_rewired():
+    layer = new_layer()
+    copy = layer.copy()
+    pattern = positions_of(layer)
+    keep = np.arange(layer.n_connections) >= 10
+    layer.rewire(keep, np.arange(10))
+    assert not copy.has_pattern_of(layer)
+    np.testing.assert_array_equal(positions_of(copy), pattern)
+
+
+@pytest.mark.parametrize("change", ["n_in", "indptr", "indices"])
+def test_patterns_differ_in_any_of_their_parts(change):
+    layer, other = new_layer(), new_layer()
+    assert layer.has_pattern_of(other)
+    setattr(other, change, getattr(other, change) + 1)
+    assert not layer.has_pattern_of(other)
+
+
+@pytest.mark.parametrize("values", ["weights", "bias"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_layer_notices_what_is_not_finite(values, bad):
+    layer = new_layer()
+    assert layer.is_finite()
+    getattr(layer, values)[-1] = bad
+    assert not layer.is_finite()
+
+
+def test_slots_are_zero_and_added_once():
+    layer = new_layer(dtype=np.float32)
+    layer.add_slots(2)
+    assert [(w.shape, b.shape) for w, b in layer.slots] == 2 * [
+        (layer.weights.shape, layer.bias.shape)
+    ]
+    assert all(w.dtype == b.dtype == np.float32 for w, b in layer.slots)
+    assert not any(w.any() or b.any() for w, b in layer.slots)
+    layer.slots[0][0][:] = 7
+    layer.add_slots(2)
+    assert np.all(layer.slots[0][0] == 7)
+
+
+# --- the pattern by input neurons -----------------------------------------------------
+
+
+def assert_transposed_is_right(layer):
+    indptr, indices, positions = layer.transposed
+    W_transposed = naive.dense(indptr, indices, layer.weights[positions], layer.n_out)
+    np.testing.assert_array_equal(W_transposed, dense(layer).T)
+    np.testing.assert_array_equal(np.sort(positions), np.arange(layer.n_connections))
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 3, 100])
+def test_transposed_pattern_is_right(epsilon):
+    assert_transposed_is_right(new_layer(epsilon=epsilon))
+
+
+def test_transposed_pattern_follows_rewiring():
+    layer = new_layer()
+    assert_transposed_is_right(layer)
+    keep = np.arange(layer.n_connections) % 3 > 0
+    layer.rewire(keep, np.arange(np.sum(~keep)))
+    layer.weights[:] = np.arange(1, layer.n_connections + 1)
+    assert_transposed_is_right(layer)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 16])
+@pytest.mark.parametrize("shape", [(1, 1), (30, 20), (3, 400)])
+def test_shares_cover_every_row_once(shape, n_threads):
+    layer = new_layer(*shape)
+    for shares, n_rows in [
+        (layer.shares(n_threads), layer.n_out),
+        (layer.input_shares(n_threads), layer.n_in),
+    ]:
+        assert len(shares) == n_threads + 1
+        assert (shares[0], shares[-1]) == (0, n_rows)
+        assert shares == sorted(shares)
+
+
+def test_shares_are_of_equal_work():
+    layer = new_layer(2000, 1000, epsilon=10)
+    for shares, indptr in [
+        (layer.shares(4), layer.indptr),
+        (layer.input_shares(4), layer.transposed[0]),
+    ]:
+        work = np.diff(indptr[shares])
+        np.testing.assert_allclose(work, layer.n_connections / 4, rtol=0.02)

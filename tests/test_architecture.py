@@ -1,0 +1,75 @@
+"""Imports go down only, and every jitted function is a cached one of core.kernels."""
+
+import ast
+from graphlib import TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from numba import config
+from numba.core.caching import NullCache
+
+import sksparse_mlp
+from sksparse_mlp.core import kernels
+
+ROOT = Path(sksparse_mlp.__file__).parent
+FILES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path
+    for path in ROOT.rglob("*.py")
+}
+CORE = {module for module in FILES if module.startswith("sksparse_mlp.core.")}
+FAMILIES = ("activations", "initializers", "schedules", "topology")
+
+
+def imports_of(module):
+    """Full names of what a module imports, wherever in its text."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in FILES else node.module for name in names)
+
+
+GRAPH = {module: set(imports_of(module)) for module in FILES}
+
+
+def own_imports(module):
+    return {name for name in GRAPH[module] if name.split(".")[0] == "sksparse_mlp"}
+
+
+def uses(module, package):
+    return any(name.split(".")[0] == package for name in GRAPH[module])
+
+
+def test_imports_go_down_only():
+    # Raises CycleError where two modules need each other.
+    TopologicalSorter(GRAPH).prepare()
+    chain = ["_mlp", "core.training", "core.network", "core.layer", "core.kernels"]
+    names = [f"sksparse_mlp.{name}" for name in chain]
+    assert all(lower in GRAPH[upper] for upper, lower in pairwise(names))
+
+
+def test_core_knows_only_itself():
+    for module in CORE:
+        assert not uses(module, "sklearn"), module
+        assert own_imports(module) <= CORE, module
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_use_only_the_bottom_of_core(family):
+    allowed = {f"sksparse_mlp.core.{name}" for name in ("kernels", "layer", "sampling")}
+    assert own_imports(f"sksparse_mlp.{family}") <= allowed
+
+
+def test_only_kernels_use_numba():
+    assert [module for module in FILES if uses(module, "numba")] == [kernels.__name__]
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
+def test_every_function_of_kernels_is_jitted_and_cached():
+    functions = [f for f in vars(kernels).values() if callable(f)]
+    own = [f for f in functions if f.__module__ == kernels.__name__]
+    assert own
+    for function in own:
+        assert not isinstance(function._cache, NullCache), function.__name__

@@ -1,0 +1,196 @@
+"""The seed decides every weight to the last bit, and nothing else does."""
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+
+from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp.activations import ACTIVATIONS
+from sksparse_mlp.core import workers
+from sksparse_mlp.core.optimizers import OPTIMIZERS
+from sksparse_mlp.topology import GROWTHS
+
+CONFIGS = {
+    "plain": {},
+    "dropout": {"dropout": 0.3},
+    "early_stopping": {"early_stopping": True, "validation_fraction": 0.3},
+    "evolving_often": {"evolve_every": 2},
+}
+
+
+def digest(model):
+    """One hash of a fitted network."""
+    arrays = [a for c in model.coefs_ for a in (c.indptr, c.indices, c.data)]
+    parts = [array.tobytes() for array in [*arrays, *model.intercepts_]]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Share even the least work among two threads; count how often that happens."""
+    handed_over = []
+    submit = ThreadPoolExecutor.submit
+
+    def counting(self, *args, **kwargs):
+        handed_over.append(args)
+        return submit(self, *args, **kwargs)
+
+    monkeypatch.setattr(workers, "MIN_WORK_PER_THREAD", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", counting)
+    return handed_over
+
+
+def assert_threads_change_nothing(model, X, y, threads):
+    serial = clone(model).set_params(n_jobs=1).fit(X, y)
+    assert not threads
+    shared = clone(model).set_params(n_jobs=2).fit(X, y)
+    assert threads
+    assert digest(serial) == digest(shared)
+    assert serial.loss_curve_ == shared.loss_curve_
+    handed_over = len(threads)
+    assert np.array_equal(serial.predict_proba(X), shared.predict_proba(X))
+    assert len(threads) > handed_over
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_change_nothing(mlp, multiclass, threads, dtype, solver, config):
+    X, y = multiclass
+    model = mlp(hidden_layer_sizes=(61, 37), solver=solver, **CONFIGS[config])
+    assert_threads_change_nothing(model, X.astype(dtype), y, threads)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_threads_change_nothing_for_any_activation(mlp, binary, threads, activation):
+    assert_threads_change_nothing(mlp(activation=activation), *binary, threads)
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_threads_change_nothing_for_any_growth(mlp, multiclass, threads, growth):
+    assert_threads_change_nothing(mlp(growth=growth), *multiclass, threads)
+
+
+def test_more_threads_than_neurons_change_nothing(mlp, binary, threads, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
+    model = mlp(hidden_layer_sizes=(3, 2))
+    serial = clone(model).fit(*binary)
+    assert digest(serial) == digest(model.set_params(n_jobs=7).fit(*binary))
+    assert threads
+
+
+def train_for_subprocess():
+    """Train on generated data; return the hash of the network."""
+    X, y = make_classification(150, 12, n_informative=6, random_state=0)
+    model = SparseMLPClassifier((24, 16), epsilon=3, dropout=0.2, max_iter=3, random_state=0)
+    return digest(model.fit(X.astype(np.float32), y))
+
+
+def test_fresh_process_trains_the_same_network():
+    code = "import test_determinism as t; print(t.train_for_subprocess())"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=os.path.dirname(__file__),
+        env={**os.environ, "PYTHONHASHSEED": "12345"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == train_for_subprocess()
+
+
+@pytest.mark.parametrize("config", ["plain", "dropout", "evolving_often"])
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+def test_partial_fit_continues_after_pickling(mlp, multiclass, solver, config):
+    X, y = multiclass
+    model = mlp(solver=solver, **CONFIGS[config])
+    for _ in range(3):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    restored = pickle.loads(pickle.dumps(model))
+    assert digest(restored) == digest(model)
+    for _ in range(3):
+        model.partial_fit(X, y)
+        restored.partial_fit(X, y)
+    assert digest(restored) == digest(model)
+    assert restored.loss_curve_ == model.loss_curve_
+
+
+def test_momentum_goes_with_the_pickle(mlp, multiclass):
+    X, y = multiclass
+    model = mlp(shuffle=False).fit(X, y)
+    weights_alone = clone(model).fit(X, y)
+    model.partial_fit(X, y)
+    weights_alone.coefs_, weights_alone.intercepts_ = model.coefs_, model.intercepts_
+    assert digest(weights_alone) == digest(model)
+    whole = pickle.loads(pickle.dumps(model))
+    assert digest(weights_alone.partial_fit(X, y)) != digest(whole.partial_fit(X, y))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_clone_and_second_fit_train_the_same_network(mlp, multiclass, config):
+    model = mlp(**CONFIGS[config]).fit(*multiclass)
+    first = digest(model)
+    assert digest(clone(model).fit(*multiclass)) == first
+    assert digest(model.fit(*multiclass)) == first
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_seeds_differ(mlp, multiclass, config):
+    networks = {
+        digest(mlp(random_state=seed, **CONFIGS[config]).fit(*multiclass))
+        for seed in range(5)
+    }
+    assert len(networks) == 5
+
+
+def test_no_seed_gives_a_new_network_each_time(mlp, multiclass):
+    model = mlp(random_state=None)
+    assert digest(model.fit(*multiclass)) != digest(model.fit(*multiclass))
+
+
+def test_random_state_may_be_an_instance(mlp, multiclass):
+    def fresh():
+        return mlp(random_state=np.random.RandomState(7))
+
+    model = fresh().fit(*multiclass)
+    first = digest(model)
+    assert digest(fresh().fit(*multiclass)) == first
+    assert digest(model.fit(*multiclass)) != first
+
+
+def test_seed_decides_pattern_weights_and_order_apart(mlp, multiclass):
+    still = {"learning_rate_init": 1e-300, "max_iter": 1}
+    plain = mlp(**still).fit(*multiclass)
+    dropping = mlp(dropout=0.5, shuffle=False, **still).fit(*multiclass)
+    for one, other in zip(plain.coefs_, dropping.coefs_, strict=True):
+        assert np.array_equal(one.indices, other.indices)
+        assert np.array_equal(one.data, other.data)
+
+
+def global_state():
+    _, keys, *position = np.random.get_state()  # noqa: NPY002
+    return keys.tolist(), position
+
+
+@pytest.mark.parametrize("seed", [3, np.random.RandomState])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_global_random_state_is_neither_read_nor_changed(mlp, multiclass, config, seed):
+    networks = set()
+    for global_seed in (1, 2):
+        np.random.seed(global_seed)  # noqa: NPY002
+        before = global_state()
+        random_state = seed if isinstance(seed, int) else seed(3)
+        model = mlp(random_state=random_state, **CONFIGS[config]).fit(*multiclass)
+        model.partial_fit(*multiclass)
+        assert global_state() == before
+        networks.add(digest(model))
+    assert len(networks) == 1

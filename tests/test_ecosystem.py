@@ -1,0 +1,234 @@
+"""The estimator inside scikit-learn's tools, joblib and pandas."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sksparse_mlp.activations import AllReLU, LeakyReLU
+from sksparse_mlp.initializers import HeNormal
+from sksparse_mlp.schedules import Constant
+from sksparse_mlp.topology import RandomGrowth
+
+INSTANCES = {
+    "activation": LeakyReLU(slope=0.1),
+    "zeta_schedule": Constant(zeta=0.2),
+    "growth": RandomGrowth(),
+    "init": HeNormal(),
+}
+
+
+# --- pipelines and searches -----------------------------------------------------------
+
+
+def test_pipeline_scales_before_training(mlp, multiclass, same_network):
+    X, y = multiclass
+    pipeline = make_pipeline(StandardScaler(), mlp(max_iter=20)).fit(1e3 * X + 7, y)
+    direct = mlp(max_iter=20).fit(StandardScaler().fit_transform(1e3 * X + 7), y)
+    assert same_network(pipeline[-1], direct)
+    assert pipeline.score(1e3 * X + 7, y) > 0.9
+
+
+def test_grid_search_in_parallel_equals_serial(mlp, multiclass, same_network):
+    grid = {"slope": [0.1, 0.5], "epsilon": [2, 20], "zeta": [0.0, 0.3]}
+    search = GridSearchCV(mlp(), grid, cv=3)
+    serial = clone(search).fit(*multiclass)
+    parallel = clone(search).set_params(n_jobs=2).fit(*multiclass)
+    scores = serial.cv_results_["mean_test_score"]
+    assert np.array_equal(scores, parallel.cv_results_["mean_test_score"])
+    assert np.unique(scores).size > 1
+    assert serial.best_params_ == parallel.best_params_
+    assert same_network(serial.best_estimator_, parallel.best_estimator_)
+
+
+@pytest.mark.parametrize("parameter", ["slope", "epsilon", "zeta"])
+def test_every_searched_parameter_changes_the_network(
+    mlp, multiclass, same_network, parameter
+):
+    one, other = {"slope": (0.1, 0.5), "epsilon": (2, 20), "zeta": (0.0, 0.3)}[parameter]
+    networks = [mlp(**{parameter: value}).fit(*multiclass) for value in (one, other)]
+    assert not same_network(*networks)
+
+
+def test_cross_validation_in_parallel_equals_serial(mlp, multiclass):
+    serial = cross_val_score(mlp(max_iter=15), *multiclass, cv=4)
+    parallel = cross_val_score(mlp(max_iter=15), *multiclass, cv=4, n_jobs=2)
+    assert np.array_equal(serial, parallel)
+    assert serial.mean() > 0.7
+
+
+def test_nested_parameters_of_an_instance_are_searched(mlp, multiclass):
+    model = mlp(activation=AllReLU(slope=0.5))
+    search = GridSearchCV(model, {"activation__slope": [0.0, 0.7]}, cv=2, refit=False)
+    search.fit(*multiclass)
+    by_name = GridSearchCV(mlp(), {"slope": [0.0, 0.7]}, cv=2, refit=False).fit(*multiclass)
+    scores = search.cv_results_["mean_test_score"]
+    assert np.array_equal(scores, by_name.cv_results_["mean_test_score"])
+    assert model.activation.slope == 0.5
+
+
+# --- copies ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameter", INSTANCES)
+def test_clone_keeps_instances_of_the_families(mlp, parameter):
+    model = mlp(**{parameter: INSTANCES[parameter]})
+    copy = clone(model)
+    cloned, original = getattr(copy, parameter), getattr(model, parameter)
+    assert cloned is not original
+    assert type(cloned) is type(original)
+    assert cloned.get_params() == original.get_params()
+    assert not hasattr(copy, "coefs_")
+
+
+@pytest.mark.parametrize("parameter", INSTANCES)
+def test_instances_are_used_and_left_as_they_are(mlp, multiclass, parameter):
+    before = INSTANCES[parameter].get_params()
+    model = mlp(**{parameter: INSTANCES[parameter]}).fit(*multiclass)
+    assert getattr(model, parameter) is INSTANCES[parameter]
+    assert INSTANCES[parameter].get_params() == before
+    if parameter == "activation":
+        assert model.slopes_ == [0.1, 0.1]
+    if parameter == "zeta_schedule":
+        assert model.history_[0]["zeta"] == 0.2
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_pickle_predicts_the_same(mlp, multiclass, same_network, method):
+    X, y = multiclass
+    model = getattr(mlp(), method)(X, y, *([[0, 1, 2]] if method == "partial_fit" else []))
+    copy = pickle.loads(pickle.dumps(model))
+    assert same_network(copy, model)
+    assert np.array_equal(copy.predict_proba(X), model.predict_proba(X))
+    assert copy.history_ == model.history_
+
+
+def test_joblib_dump_loads_also_memory_mapped(mlp, multiclass, tmp_path):
+    X, y = multiclass
+    model = mlp().fit(X, y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    for mmap_mode in (None, "r"):
+        copy = joblib.load(tmp_path / "model.joblib", mmap_mode=mmap_mode)
+        assert np.array_equal(copy.predict_proba(X), model.predict_proba(X))
+
+
+def test_memory_mapped_model_trains_on(mlp, multiclass, tmp_path, same_network):
+    X, y = multiclass
+    model = mlp().fit(X, y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    assert same_network(mapped.partial_fit(X, y), model.partial_fit(X, y))
+
+
+# --- meta-estimators ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_calibration(mlp, multiclass, method):
+    X, y = multiclass
+    model = CalibratedClassifierCV(mlp(max_iter=20), method=method, cv=3).fit(X, y)
+    proba = model.predict_proba(X)
+    assert np.allclose(proba.sum(axis=1), 1)
+    assert np.mean(model.predict(X) == y) > 0.85
+
+
+def test_voting_averages_probabilities(mlp, multiclass):
+    X, y = multiclass
+    members = [("sparse", mlp(max_iter=20)), ("linear", LogisticRegression())]
+    model = VotingClassifier(members, voting="soft").fit(X, y)
+    mean = np.mean([member.predict_proba(X) for member in model.estimators_], axis=0)
+    assert np.allclose(model.predict_proba(X), mean)
+    assert model.score(X, y) > 0.85
+
+
+def test_bagging(mlp, multiclass, same_network):
+    X, y = multiclass
+    model = BaggingClassifier(mlp(max_iter=20), n_estimators=3, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.85
+    assert not same_network(*model.estimators_[:2])
+
+
+def test_permutation_importance_finds_the_informative_features(mlp):
+    X = np.random.default_rng(0).normal(size=(300, 6))
+    y = (X[:, 1] - X[:, 4] > 0).astype(int)
+    model = mlp(max_iter=40, epsilon=20).fit(X, y)
+    importance = permutation_importance(model, X, y, n_repeats=3, random_state=0)
+    assert set(np.argsort(importance.importances_mean)[-2:]) == {1, 4}
+
+
+# --- metadata routing -----------------------------------------------------------------
+
+
+@pytest.fixture
+def routing():
+    with config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.fixture
+def weights(multiclass):
+    return np.random.default_rng(1).uniform(0.1, 5, multiclass[1].size)
+
+
+def test_sample_weight_is_routed_through_a_pipeline(
+    mlp, multiclass, weights, same_network, routing
+):
+    X, y = multiclass
+    scaler = StandardScaler().set_fit_request(sample_weight=False)
+    pipeline = make_pipeline(scaler, mlp().set_fit_request(sample_weight=True))
+    pipeline.fit(X, y, sample_weight=weights)
+    scaled = StandardScaler().fit_transform(X)
+    assert same_network(pipeline[-1], mlp().fit(scaled, y, weights))
+    assert not same_network(pipeline[-1], mlp().fit(scaled, y))
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_sample_weight_is_routed_through_a_search(
+    mlp, multiclass, weights, same_network, routing, routed
+):
+    X, y = multiclass
+    model = mlp().set_fit_request(sample_weight=routed).set_score_request(sample_weight=True)
+    search = GridSearchCV(model, {"zeta": [0.3]}, cv=3).fit(X, y, sample_weight=weights)
+    expected = mlp().fit(X, y, weights if routed else None)
+    assert same_network(search.best_estimator_, expected)
+
+
+# --- pandas ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frame(multiclass):
+    X, y = multiclass
+    columns = [f"feature_{i}" for i in range(X.shape[1])]
+    return pd.DataFrame(X, columns=columns), pd.Series(y)
+
+
+def test_frames_train_as_arrays(mlp, frame, multiclass, same_network):
+    X, y = frame
+    model = mlp().fit(X, y)
+    assert model.feature_names_in_.tolist() == X.columns.tolist()
+    assert same_network(model, mlp().fit(*multiclass))
+    plain = mlp().fit(*multiclass).predict_proba(multiclass[0])
+    assert np.array_equal(model.predict_proba(X), plain)
+
+
+def test_frames_with_other_columns_are_refused(mlp, frame):
+    X, y = frame
+    model = mlp().fit(X, y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(X[X.columns[::-1]])
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.partial_fit(X.rename(columns={"feature_0": "other"}), y)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(X.to_numpy())
