@@ -30,7 +30,7 @@ from sksparse_mlp.initializers import INITIALIZERS, Initializer
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 from sksparse_mlp.topology import GROWTHS, Growth
 
-AUTO_BATCH_SIZE = 128
+AUTO_BATCH_SIZE = 64
 
 
 _INPUT = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "order": "C"}
@@ -267,8 +267,8 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
             setattr(self, name, value)
         if training.diverged:
             warnings.warn(
-                f"Training stopped after {self.n_iter_} epochs: the loss or a weight became "
-                "non-finite; the fitted network is that of the last finished epoch. "
+                f"Training stopped after {self.n_iter_} epochs: the loss or a weight is "
+                "no longer finite; the network is that of the last finished epoch. "
                 f"Lower learning_rate_init (now {self.learning_rate_init}), scale the "
                 "features (StandardScaler), or use solver='adam'.",
                 ConvergenceWarning,
@@ -319,7 +319,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     hidden_layer_sizes : int or array-like of int, default=(256, 128)
         Number of neurons of each hidden layer.
 
-    activation : str or Activation, default="all_relu"
+    activation : str or Activation, default="relu"
         Activation of the hidden layers: "identity", "logistic", "tanh", "relu",
         "leaky_relu", "all_relu", or an instance from :mod:`sksparse_mlp.activations`.
 
@@ -356,16 +356,16 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     solver : {"sgd", "adam"}, default="adam"
         "sgd" is stochastic gradient descent with momentum.
 
-    alpha : float, default=0.0001
+    alpha : float, default=0.1
         Strength of the L2 penalty, divided by the batch size when added to the loss, as
         in scikit-learn's MLPClassifier.
 
-    dropout : float, default=0.0
+    dropout : float, default=0.1
         Share of the hidden outputs that are set to zero in each training batch, the
         others being scaled up, in [0, 1).
 
     batch_size : int or "auto", default="auto"
-        Samples per update; "auto" is 128. Never more than there are.
+        Samples per update; "auto" is 64. Never more than there are.
 
     learning_rate : str, default="constant"
         Schedule of the learning rate, of both solvers:
@@ -516,7 +516,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     def __init__(
         self,
         hidden_layer_sizes=(256, 128),
-        activation="all_relu",
+        activation="relu",
         *,
         slope=0.25,
         epsilon=20,
@@ -526,8 +526,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         evolve_every="epoch",
         init="auto",
         solver="adam",
-        alpha=1e-4,
-        dropout=0.0,
+        alpha=0.1,
+        dropout=0.1,
         batch_size="auto",
         learning_rate="constant",
         learning_rate_init=1e-3,

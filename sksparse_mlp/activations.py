@@ -133,7 +133,7 @@ class LeakyReLU(ReLU):
 
     Parameters
     ----------
-    slope : float, default=0.6
+    slope : float, default=0.25
         Slope for negative inputs, at least 0.
 
     Examples
@@ -145,7 +145,7 @@ class LeakyReLU(ReLU):
 
     _parameter_constraints: dict = {"slope": [Interval(Real, 0, None, closed="left")]}
 
-    def __init__(self, slope: float = 0.6):
+    def __init__(self, slope: float = 0.25):
         self.slope = slope
 
     def signed_slope(self, depth):
@@ -161,7 +161,7 @@ class AllReLU(LeakyReLU):
 
     Parameters
     ----------
-    slope : float, default=0.6
+    slope : float, default=0.25
         Size of the slope for negative inputs, at least 0.
 
     References

@@ -4,17 +4,25 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sksparse_mlp.activations import ACTIVATIONS, AllReLU, LeakyReLU, ReLU
+from sksparse_mlp.activations import (
+    ACTIVATIONS,
+    AllReLU,
+    Identity,
+    LeakyReLU,
+    Logistic,
+    ReLU,
+    Tanh,
+)
 from sksparse_mlp.initializers import INITIALIZERS
 
-FORMULAS = {
-    "identity": lambda x, depth: x,
-    "logistic": lambda x, depth: 1 / (1 + np.exp(-x)),
-    "tanh": lambda x, depth: np.tanh(x),
-    "relu": lambda x, depth: np.maximum(0, x),
-    "leaky_relu": lambda x, depth: np.where(x > 0, x, 0.6 * x),
-    "all_relu": lambda x, depth: np.where(x > 0, x, (-1) ** depth * 0.6 * x),
-}
+FORMULAS = [
+    (Identity(), lambda x, depth: x),
+    (Logistic(), lambda x, depth: 1 / (1 + np.exp(-x))),
+    (Tanh(), lambda x, depth: np.tanh(x)),
+    (ReLU(), lambda x, depth: np.maximum(0, x)),
+    (LeakyReLU(0.6), lambda x, depth: np.where(x > 0, x, 0.6 * x)),
+    (AllReLU(0.6), lambda x, depth: np.where(x > 0, x, (-1) ** depth * 0.6 * x)),
+]
 DEPTHS = (1, 2, 3)
 by_name = pytest.mark.parametrize("name", ACTIVATIONS)
 by_depth = pytest.mark.parametrize("depth", DEPTHS)
@@ -33,12 +41,12 @@ def apply(activation, z, depth):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @by_depth
-@pytest.mark.parametrize("name", FORMULAS)
-def test_value_is_the_formula(name, depth, dtype):
+@pytest.mark.parametrize(("activation", "formula"), FORMULAS)
+def test_value_is_the_formula(activation, formula, depth, dtype):
     z = pre_activations(dtype)
-    expected = FORMULAS[name](z.astype(np.float64), depth)
+    expected = formula(z.astype(np.float64), depth)
     tolerance = 10 * np.finfo(dtype).eps
-    actual = apply(ACTIVATIONS[name](), z, depth)
+    actual = apply(activation, z, depth)
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 

@@ -133,7 +133,12 @@ def test_fit_equals_at_any_penalty(data, solver, alpha):
 def test_fit_equals_at_any_batch_size(data, batch_size):
     X, y = data
     ours, reference = twins(
-        X, y, activation="tanh", batch_size=batch_size, learning_rate_init=0.002, solver="sgd"
+        X,
+        y,
+        activation="tanh",
+        batch_size=batch_size,
+        learning_rate_init=0.002,
+        solver="sgd",
     )
     assert_same_training(ours, reference, X, y)
 

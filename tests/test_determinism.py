@@ -91,7 +91,9 @@ def test_more_threads_than_neurons_change_nothing(mlp, binary, threads, monkeypa
 def train_for_subprocess():
     """Train on generated data; return the hash of the network."""
     X, y = make_classification(150, 12, n_informative=6, random_state=0)
-    model = SparseMLPClassifier((24, 16), epsilon=3, dropout=0.2, max_iter=3, random_state=0)
+    model = SparseMLPClassifier(
+        (24, 16), epsilon=3, dropout=0.2, max_iter=3, random_state=0
+    )
     return digest(model.fit(X.astype(np.float32), y))
 
 

@@ -16,17 +16,18 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sksparse_mlp.activations import AllReLU, LeakyReLU
-from sksparse_mlp.initializers import HeNormal
-from sksparse_mlp.schedules import Constant
-from sksparse_mlp.topology import RandomGrowth
+from sksparse_mlp.activations import ACTIVATIONS, AllReLU, LeakyReLU
+from sksparse_mlp.initializers import INITIALIZERS
+from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
+from sksparse_mlp.topology import GROWTHS
 
-INSTANCES = {
-    "activation": LeakyReLU(slope=0.1),
-    "zeta_schedule": Constant(zeta=0.2),
-    "growth": RandomGrowth(),
-    "init": HeNormal(),
+FAMILIES = {
+    "activation": ACTIVATIONS,
+    "zeta_schedule": ZETA_SCHEDULES,
+    "growth": GROWTHS,
+    "init": INITIALIZERS,
 }
+MEMBERS = [(family, name) for family, names in FAMILIES.items() for name in names]
 
 
 # --- pipelines and searches -----------------------------------------------------------
@@ -81,27 +82,31 @@ def test_nested_parameters_of_an_instance_are_searched(mlp, multiclass):
 # --- copies ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parameter", INSTANCES)
-def test_clone_keeps_instances_of_the_families(mlp, parameter):
-    model = mlp(**{parameter: INSTANCES[parameter]})
-    copy = clone(model)
-    cloned, original = getattr(copy, parameter), getattr(model, parameter)
-    assert cloned is not original
-    assert type(cloned) is type(original)
-    assert cloned.get_params() == original.get_params()
-    assert not hasattr(copy, "coefs_")
+@pytest.mark.parametrize(("parameter", "name"), MEMBERS)
+def test_clone_keeps_instances_of_the_families(mlp, parameter, name):
+    instance = FAMILIES[parameter][name]()
+    copy = clone(mlp(**{parameter: instance}))
+    cloned = getattr(copy, parameter)
+    assert cloned is not instance
+    assert type(cloned) is type(instance)
+    assert cloned.get_params() == instance.get_params()
 
 
-@pytest.mark.parametrize("parameter", INSTANCES)
-def test_instances_are_used_and_left_as_they_are(mlp, multiclass, parameter):
-    before = INSTANCES[parameter].get_params()
-    model = mlp(**{parameter: INSTANCES[parameter]}).fit(*multiclass)
-    assert getattr(model, parameter) is INSTANCES[parameter]
-    assert INSTANCES[parameter].get_params() == before
-    if parameter == "activation":
-        assert model.slopes_ == [0.1, 0.1]
-    if parameter == "zeta_schedule":
-        assert model.history_[0]["zeta"] == 0.2
+@pytest.mark.parametrize(("parameter", "name"), MEMBERS)
+def test_instances_train_and_are_left_as_they_are(mlp, multiclass, parameter, name):
+    instance = FAMILIES[parameter][name]()
+    before = vars(instance).copy()
+    model = mlp(**{parameter: instance}).fit(*multiclass)
+    assert getattr(model, parameter) is instance
+    assert vars(instance) == before
+    assert model.score(*multiclass) > 0.4
+
+
+def test_parameters_of_instances_are_used(mlp, multiclass):
+    model = mlp(activation=LeakyReLU(slope=0.1), zeta_schedule=Constant(zeta=0.2))
+    model.fit(*multiclass)
+    assert model.slopes_ == [0.1, 0.1]
+    assert model.history_[0]["zeta"] == 0.2
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
@@ -198,7 +203,9 @@ def test_sample_weight_is_routed_through_a_search(
     mlp, multiclass, weights, same_network, routing, routed
 ):
     X, y = multiclass
-    model = mlp().set_fit_request(sample_weight=routed).set_score_request(sample_weight=True)
+    model = (
+        mlp().set_fit_request(sample_weight=routed).set_score_request(sample_weight=True)
+    )
     search = GridSearchCV(model, {"zeta": [0.3]}, cv=3).fit(X, y, sample_weight=weights)
     expected = mlp().fit(X, y, weights if routed else None)
     assert same_network(search.best_estimator_, expected)

@@ -102,12 +102,12 @@ def test_last_epoch_does_not_evolve(mlp, recorder, multiclass, same_network):
     record = recorder()
     model = mlp(max_iter=3).set_callbacks(record).fit(*multiclass)
     assert [r["n_pruned"] > 0 for r in model.history_] == [True, True, False]
-    assert [r["n_grown"] for r in model.history_] == [
-        r["n_pruned"] for r in model.history_
-    ]
+    assert [r["n_grown"] for r in model.history_] == [r["n_pruned"] for r in model.history_]
     assert same_network(model, record.epochs[-1])
     once = mlp(max_iter=1)
-    assert same_network(once.fit(*multiclass), clone(once).set_params(zeta=0).fit(*multiclass))
+    assert same_network(
+        once.fit(*multiclass), clone(once).set_params(zeta=0).fit(*multiclass)
+    )
 
 
 def test_epoch_that_stops_training_does_not_evolve(mlp, multiclass):
@@ -292,6 +292,15 @@ def test_validation_scores_are_those_of_samples_left_out(mlp, recorder, multicla
         assert n_right <= np.sum(epoch.predict(X) == y)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_validation_part_is_stratified(mlp, seed):
+    X, y = np.zeros((200, 12)), np.r_[np.zeros(180, int), np.ones(20, int)]
+    model = mlp(early_stopping=True, validation_fraction=0.25, random_state=seed)
+    model.set_params(max_iter=1, learning_rate_init=1e-9).fit(X, y)
+    assert not model.predict(X).any()
+    assert model.validation_scores_ == [45 / 50]
+
+
 def test_warm_start_continues(mlp, multiclass, same_network):
     steady = {"zeta": 0, "shuffle": False, "solver": "sgd", "momentum": 0.0}
     whole = mlp(max_iter=6, **steady).fit(*multiclass)
@@ -308,6 +317,13 @@ def test_fit_starts_anew_without_warm_start(mlp, multiclass, same_network):
     model.fit(*multiclass)
     assert same_network(model, first)
     assert losses(model) == losses(first)
+
+
+def test_fit_forgets_what_partial_fit_was_at(mlp, multiclass, same_network):
+    X, y = multiclass
+    fresh = mlp().fit(X, y).partial_fit(X, y)
+    used = mlp(zeta=0).partial_fit(X, y, classes=[0, 1, 2]).set_params(zeta=0.3)
+    assert same_network(used.fit(X, y).partial_fit(X, y), fresh)
 
 
 def test_partial_fit_is_one_epoch_without_evolution(mlp, multiclass, same_network):
@@ -808,16 +824,34 @@ def test_replaced_arrays_may_have_any_sparse_layout(edited, multiclass):
     assert np.array_equal(model.predict_proba(X), expected)
 
 
-def test_unsorted_edited_arrays_are_sorted_before_use(edited, multiclass):
-    X, _ = multiclass
+def untidy_csc(coef):
+    """The same matrix as CSC, with every value split in two entries, unsorted."""
+    tidy = coef.tocsc()
+    columns = np.repeat(np.arange(coef.shape[1]), np.diff(tidy.indptr))
+    order = np.lexsort((-np.tile(tidy.indices, 2), np.tile(columns, 2)))
+    values = np.tile(tidy.data / 2, 2)[order]
+    rows = np.tile(tidy.indices, 2)[order]
+    return sparse.csc_array((values, rows, 2 * tidy.indptr), shape=coef.shape)
+
+
+def test_untidy_arrays_are_tidied_before_use_and_left_alone(
+    edited, multiclass, same_network
+):
+    X, y = multiclass
+    tidy, untidy = edited(), edited()
+    coefs = untidy.coefs_ = [untidy_csc(coef) for coef in tidy.coefs_]
+    before = [coef.data.copy() for coef in coefs]
+    assert np.array_equal(untidy.predict_proba(X), tidy.predict_proba(X))
+    assert same_network(untidy.partial_fit(X, y), tidy.partial_fit(X, y))
+    assert all(map(np.array_equal, before, [coef.data for coef in coefs]))
+
+
+def test_sorted_csc_arrays_are_left_alone(edited, multiclass):
     model = edited()
-    expected = model.predict_proba(X)
-    coef = model.coefs_[0]
-    for row in range(coef.shape[0]):
-        part = slice(coef.indptr[row], coef.indptr[row + 1])
-        coef.indices[part], coef.data[part] = coef.indices[part][::-1], coef.data[part][::-1]
-    coef.has_sorted_indices = False
-    assert np.array_equal(model.predict_proba(X), expected)
+    coefs = model.coefs_ = [coef.tocsc() for coef in model.coefs_]
+    before = [coef.data.copy() for coef in coefs]
+    model.partial_fit(*multiclass)
+    assert all(map(np.array_equal, before, [coef.data for coef in coefs]))
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

@@ -69,7 +69,7 @@ class Dropout:
 
     def __init__(self, rate: float):
         self.rate = rate
-        self._threshold = round(rate * 2**32)
+        self._threshold = min(round(rate * 2**32), 2**32 - 1)
         self._scale = 1 / (1 - rate)
 
     def __call__(self, a, key, start, stop):

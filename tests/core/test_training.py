@@ -49,7 +49,7 @@ def new_network(seed=0):
     layers = [SparseLayer.random(*pair, 4, rng, np.float64) for pair in pairwise(sizes)]
     for layer in layers:
         HeNormal()(layer, rng)
-    return Network(layers, [AllReLU()] * 2, SoftmaxCrossEntropy)
+    return Network(layers, [AllReLU(0.6)] * 2, SoftmaxCrossEntropy)
 
 
 def new_training(**changes):
