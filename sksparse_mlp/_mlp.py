@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Integral, Real
@@ -189,24 +189,21 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
             topology_rng=topology_rng,
         )
 
-    def _partial_fit_training(self, dtype):
-        """The training that partial_fit continues, or a new one."""
-        if not hasattr(self, "coefs_"):
-            self.history_ = []
-            self.n_iter_ = 0
-            return self._new_training(dtype, continued=False)
-        if not hasattr(self, "_training"):
-            return self._new_training(dtype, continued=True)
-        network = self._continued_network()
-        network.take_slots(self._training.network)
-        self._training.network = network
-        return self._training
-
     # --- training ---------------------------------------------------------------------
 
-    def _fit(self, samples, metadata):
-        """Train from the start, or from the fitted weights with warm_start."""
-        continued = self.warm_start and hasattr(self, "coefs_")
+    @contextmanager
+    def _rolled_back_on_error(self):
+        """Undo what was set on the estimator if the block raises."""
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _prepare_fit(self, samples, *, continued):
+        """Training, and samples to train on and to validate with."""
         training = self._new_training(samples.dtype, continued=continued)
         if self.shuffle and samples.total_if_counts() <= training.batch_size:
             # One batch holds everything, so that order and repetition mean nothing.
@@ -214,18 +211,27 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
         validation = None
         if self.early_stopping:
             samples, validation = self._split(samples, training.data_rng)
-        self.history_ = self.history_ if continued else []
+        self.history_ = list(self.history_) if continued else []
         self.n_iter_ = 0
         # What partial_fit would continue from is no longer true.
         self.__dict__.pop("_training", None)
-        with Workers(self.n_jobs) as workers:
-            self._run_epochs(training, samples, validation, workers, metadata)
-        self._publish(training)
-        return self
+        return training, samples, validation
 
-    def _run_epochs(self, training, samples, validation, workers, metadata):
+    def _prepare_partial_fit(self, samples):
+        """Training that continues where the previous partial_fit stopped."""
+        continued = hasattr(self, "coefs_")
+        training = self._new_training(samples.dtype, continued=continued)
+        if hasattr(self, "_training"):
+            training.resume(self._training)
+        self.history_ = list(self.history_) if continued else []
+        self.n_iter_ = self.n_iter_ if continued else 0
+        return training
+
+    def _run_epochs(self, training, samples, validation, workers, hook):
+        """Train, calling the callbacks with the ``hook`` arguments at every epoch."""
         context = self._init_callback_context(max_subtasks=self.max_iter)
-        hook = {"estimator": self, "X": samples.X, "y": samples.y, "metadata": metadata}
+        hook = hook | {"estimator": self}
+        end = hook | {"reconstruction_attributes": lambda: self._attributes(training)}
         context.call_on_fit_task_begin(**hook)
         epochs = training.run(samples, validation, workers, self.max_iter)
         try:
@@ -234,10 +240,7 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
                     epoch_context = context.subcontext(task_name="epoch")
                     epoch_context.call_on_fit_task_begin(**hook)
                     self._record(next(epochs, None))
-                    if epoch_context.call_on_fit_task_end(
-                        **hook,
-                        reconstruction_attributes=lambda: self._attributes(training),
-                    ):
+                    if epoch_context.call_on_fit_task_end(**end):
                         break
         except KeyboardInterrupt:
             warnings.warn(
@@ -246,9 +249,7 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        context.call_on_fit_task_end(
-            **hook, reconstruction_attributes=lambda: self._attributes(training)
-        )
+        context.call_on_fit_task_end(**end)
 
     def _record(self, record):
         if record is None:
@@ -291,6 +292,7 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
             "n_layers_": len(layers) + 1,
             "n_outputs_": layers[-1].n_out,
             "out_activation_": training.network.loss.link,
+            "history_": list(self.history_),
             "loss_curve_": losses,
             "loss_": losses[-1] if losses else math.nan,
             "best_loss_": None if self.early_stopping or not losses else min(losses),
@@ -606,22 +608,16 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             If a parameter or the data are unsuitable; the message names what to change.
         """
         continued = self.warm_start and hasattr(self, "coefs_")
-        X, y, weights = self._validate(X, y, sample_weight, reset=not continued)
-        kept = np.flatnonzero(weights)
-        classes = unique_labels(y[kept])
-        if classes.size < 2:
-            raise ValueError(
-                "SparseMLPClassifier needs samples of at least 2 classes with positive "
-                f"sample_weight; the data contain one class, {classes[0]!r}."
-            )
-        if continued and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                "warm_start continues with the classes of the previous fit, "
-                f"{self.classes_.tolist()}; got {classes.tolist()}."
-            )
-        self.classes_ = classes
+        with self._rolled_back_on_error():
+            data = X, y, weights = self._validate(X, y, sample_weight, reset=not continued)
+            self.classes_ = self._observed_classes(y[weights > 0], continued=continued)
+            prepared = self._prepare_fit(self._samples(*data), continued=continued)
+            workers = Workers(self.n_jobs)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        return self._fit(self._samples(X, y, weights), metadata)
+        with workers:
+            self._run_epochs(*prepared, workers, {"X": X, "y": y, "metadata": metadata})
+        self._publish(prepared[0])
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -652,24 +648,25 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         ValueError
             As in `fit`; also if ``y`` has a label that is not in ``classes``.
         """
-        first = not hasattr(self, "coefs_")
-        known = self._known_classes(classes)
-        X, y, weights = self._validate(X, y, sample_weight, reset=first)
-        unknown = np.setdiff1d(y, known)
-        if unknown.size:
-            raise ValueError(
-                f"y has labels {unknown.tolist()} that are not among the classes "
-                f"{known.tolist()} given in the first call."
-            )
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight='balanced' needs all samples at once and is not available in "
                 "partial_fit; pass a dict of weights instead."
             )
-        self.classes_ = known
-        samples = self._samples(X, y, weights)
-        training = self._partial_fit_training(samples.dtype)
-        with Workers(self.n_jobs) as workers:
+        with self._rolled_back_on_error():
+            known = self._known_classes(classes)
+            data = self._validate(X, y, sample_weight, reset=not hasattr(self, "coefs_"))
+            unknown = np.setdiff1d(data[1], known)
+            if unknown.size:
+                raise ValueError(
+                    f"y has labels {unknown.tolist()} that are not among the classes "
+                    f"{known.tolist()} given in the first call."
+                )
+            self.classes_ = known
+            samples = self._samples(*data)
+            training = self._prepare_partial_fit(samples)
+            workers = Workers(self.n_jobs)
+        with workers:
             for record in training.run(samples, None, workers, n_epochs=1):
                 self._record(record)
         self._publish(training)
@@ -746,9 +743,24 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         X, y = validate_data(self, X, y, reset=reset, **_INPUT)
         check_classification_targets(y)
         weights = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
         return X, y, weights
+
+    def _observed_classes(self, y, *, continued):
+        """The classes of fit, with warm_start those of the previous fit."""
+        classes = unique_labels(y)
+        if classes.size < 2:
+            raise ValueError(
+                "SparseMLPClassifier needs samples of at least 2 classes with positive "
+                f"sample_weight; the data contain one class, {classes.tolist()[0]!r}."
+            )
+        if continued and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                "warm_start continues with the classes of the previous fit, "
+                f"{self.classes_.tolist()}; got {classes.tolist()}."
+            )
+        return classes
 
     def _known_classes(self, classes):
         """The classes of partial_fit, from its first call or as given now."""
@@ -775,6 +787,14 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                 y=y[kept],
                 sample_weight=weights[kept],
             )
+            if not (
+                np.isfinite(class_weights).all()
+                and 0 <= min(class_weights) < sum(class_weights)
+            ):
+                raise ValueError(
+                    "class_weight must be finite, not negative, and positive for at least "
+                    f"one class, got {self.class_weight!r}."
+                )
             weights[kept] *= class_weights[codes]
         all_codes = np.zeros(y.size, np.intp)
         all_codes[kept] = codes

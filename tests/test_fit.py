@@ -540,6 +540,20 @@ def test_dropout_changes_training_but_not_prediction(mlp, multiclass, same_netwo
     assert np.array_equal(dropping.set_params(dropout=0.0).predict_proba(X), predicted)
 
 
+def test_dropped_neurons_are_not_trained(mlp, binary):
+    X, y = binary[0][:1], binary[1][:1]
+    params = {"hidden_layer_sizes": 40, "activation": "tanh", "epsilon": 100}
+    params |= {"solver": "sgd", "alpha": 0, "dropout": 0.5}
+    start, model = (
+        mlp(learning_rate_init=rate, **params).partial_fit(X, y, classes=[0, 1])
+        for rate in (1e-300, 0.1)
+    )
+    output_moved = abs(model.coefs_[1].toarray() - start.coefs_[1].toarray()) > 1e-12
+    bias_moved = abs(model.intercepts_[0] - start.intercepts_[0]) > 1e-12
+    assert np.array_equal(output_moved[:, 0], bias_moved)
+    assert 8 < bias_moved.sum() < 32
+
+
 def test_dropout_draws_new_masks_for_every_batch(mlp, multiclass):
     X, y = multiclass
     still = {"learning_rate_init": 1e-300, "batch_size": 150, "shuffle": False, "zeta": 0}

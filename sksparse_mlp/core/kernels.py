@@ -9,13 +9,14 @@ do not depend on how the rows are shared among threads.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-OPTIONS = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+OPTIONS: Any = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
 kernel = njit(**OPTIONS)
 # A call with arrays as arguments costs as much as some of these functions do.
 inlined = njit(forceinline=True, **OPTIONS)

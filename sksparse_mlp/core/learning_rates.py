@@ -14,6 +14,8 @@ class LearningRate:
         Exponent of "invscaling".
     """
 
+    factor = 1.0
+
     def __init__(self, initial: float, power_t: float):
         self.initial = initial
         self.power_t = power_t
@@ -36,8 +38,6 @@ class InvScaling(LearningRate):
 
 class Adaptive(LearningRate):
     """``initial``, divided by 5 each time training no longer improves."""
-
-    factor = 1.0
 
     def __call__(self, epoch, n_epochs, n_seen):
         return self.initial * self.factor

@@ -89,6 +89,19 @@ class Training:
     finished: bool = False
     _last: Network | None = field(default=None, repr=False)
 
+    def resume(self, previous: "Training") -> None:
+        """Continue the optimizer, random streams and counters of another training."""
+        if type(self.optimizer) is type(previous.optimizer):
+            self.network.take_slots(previous.network)
+        self.learning_rate.factor = previous.learning_rate.factor
+        self.patience.best, self.patience.count = (
+            previous.patience.best,
+            previous.patience.count,
+        )
+        self.data_rng, self.topology_rng = previous.data_rng, previous.topology_rng
+        self.epoch, self.n_updates = previous.epoch, previous.n_updates
+        self.n_seen = previous.n_seen
+
     def run(
         self, samples: Samples, validation: Samples | None, workers: Workers, n_epochs: int
     ) -> Iterator[dict]:
