@@ -1,6 +1,7 @@
 """Accuracy on the real data sets, with the networks of ``benchmarks/accuracy.py``."""
 
 import pytest
+
 from benchmarks.accuracy import train
 
 
