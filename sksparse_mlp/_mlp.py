@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sksparse_mlp.activations import ACTIVATIONS, Activation
@@ -741,7 +741,13 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     def _validate(self, X, y, sample_weight, *, reset):
         X, y = validate_data(self, X, y, reset=reset, **_INPUT)
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except TypeError as error:
+            kinds = sorted({type(label).__name__ for label in y})
+            raise ValueError(
+                f"Labels must all be strings or all be numbers, got {' and '.join(kinds)}."
+            ) from error
         weights = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
@@ -749,7 +755,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     def _observed_classes(self, y, *, continued):
         """The classes of fit, with warm_start those of the previous fit."""
-        classes = unique_labels(y)
+        classes = np.unique(y)
         if classes.size < 2:
             raise ValueError(
                 "SparseMLPClassifier needs samples of at least 2 classes with positive "
@@ -767,7 +773,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         known = getattr(self, "classes_", None)
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        given = known if classes is None else unique_labels(classes)
+        given = known if classes is None else np.unique(classes)
         if known is not None and not np.array_equal(given, known):
             raise ValueError(
                 f"classes={given.tolist()} differ from those of the previous call, "

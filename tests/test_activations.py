@@ -110,10 +110,8 @@ def test_activation_names_an_initialisation_that_exists(name):
 def test_activation_is_a_cloneable_holder_of_valid_parameters(name):
     activation = ACTIVATIONS[name]()
     activation._validate_params()
-    parameters = {key: value / 2 for key, value in activation.get_params().items()}
-    copy = clone(activation).set_params(**parameters)
-    assert copy.get_params() == parameters
-    assert set(parameters) == set(activation._parameter_constraints)
+    assert clone(activation).get_params() == activation.get_params()
+    assert set(activation.get_params()) == set(activation._parameter_constraints)
 
 
 @pytest.mark.parametrize("slope", [-0.1, np.nan, "steep", None])

@@ -67,9 +67,11 @@ def test_only_kernels_use_numba():
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
-def test_every_function_of_kernels_is_jitted_and_cached():
+def test_every_function_of_kernels_is_jitted_cached_and_shows_nan():
     functions = [f for f in vars(kernels).values() if callable(f)]
     own = [f for f in functions if f.__module__ == kernels.__name__]
     assert own
     for function in own:
         assert not isinstance(function._cache, NullCache), function.__name__
+        assert function.targetoptions["nogil"], function.__name__
+        assert not {"nnan", "ninf"} & function.targetoptions["fastmath"], function.__name__

@@ -412,3 +412,9 @@ def test_failed_first_partial_fit_does_not_bind(mlp, multiclass, refused):
     refused(model.partial_fit, X[:, :5], y, classes=[0, 1], match="not among the classes")
     model.partial_fit(X, y, classes=[0, 1, 2])
     assert model.n_features_in_ == 12
+
+
+def test_labels_of_several_kinds_are_refused(mlp, binary, refused):
+    X, y = binary
+    labels = np.where(y == 0, None, "a")
+    refused(mlp().fit, X, labels, match="NoneType and str")

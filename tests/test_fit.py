@@ -9,9 +9,11 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse, special
 from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import compute_class_weight
 
+from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.core import training
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
@@ -1018,3 +1020,21 @@ def test_interrupt_of_partial_fit_is_raised_and_leaves_the_weights(
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(X, y)
     assert same_network(model, before)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_network_of_a_diverged_training_predicts_finite_probabilities(seed):
+    X, y = make_classification(150, 12, n_informative=6, n_classes=3, random_state=0)
+    X = X.astype(np.float32)
+    model = SparseMLPClassifier(
+        (24, 16), epsilon=3, solver="sgd", learning_rate_init=1e3, random_state=seed
+    )
+    with pytest.warns(ConvergenceWarning, match="no longer finite"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_labels_keep_their_dtype(mlp, binary):
+    X, y = binary
+    labels = np.array(["no", "yes"], dtype=object)[y]
+    assert mlp().fit(X, labels).predict(X).dtype == object

@@ -1,5 +1,6 @@
 """Training and prediction data, read batch by batch."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,8 +64,12 @@ class Samples:
         Makes a whole weight the same as so many repetitions, to the last bit.
         """
         counts = self.weights[self.rows].astype(np.intp)
-        X = self.X[self.rows]
-        X = X.toarray() if sparse.issparse(X) else X
-        order = np.lexsort(np.column_stack([X, self.y[self.rows]]).T)
+        order = sorted(range(self.rows.size), key=self._fingerprint)
         rows = np.repeat(self.rows[order], counts[order])
         return replace(self, weights=np.ones_like(self.weights), rows=rows)
+
+    def _fingerprint(self, i):
+        row = self.X[self.rows[[i]]]
+        row = row.toarray() if sparse.issparse(row) else row
+        # Adding zero makes -0.0 the same as 0.0.
+        return self.y[self.rows[i]], hashlib.blake2b((row + 0).tobytes()).digest()

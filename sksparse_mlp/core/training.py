@@ -174,7 +174,7 @@ class Training:
             loss += chunk.size * self._update(samples, chunk, batch, rate, scale, workers)
             if not math.isfinite(loss):
                 break
-        self.diverged = not (math.isfinite(loss) and self.network.is_finite())
+        self.diverged = not (math.isfinite(loss) and self._is_sound(batch, workers))
         self.epoch += 1
         self.n_seen += rows.size
         record["loss"] = loss / rows.size
@@ -206,6 +206,13 @@ class Training:
 
         network.backward(batch, workers, step, mask)
         return total * scale
+
+    def _is_sound(self, batch, workers):
+        """Whether the weights are finite and give finite outputs."""
+        if not self.network.is_finite():
+            return False
+        self.network.forward(batch, workers)
+        return bool(np.isfinite(batch.z[-1]).all())
 
     def _draw_mask(self):
         """Dropout for one batch: a function of (depth, activations, start, stop)."""
