@@ -1038,3 +1038,11 @@ def test_labels_keep_their_dtype(mlp, binary):
     X, y = binary
     labels = np.array(["no", "yes"], dtype=object)[y]
     assert mlp().fit(X, labels).predict(X).dtype == object
+
+
+def test_adam_epsilon_below_the_range_of_float32(mlp, multiclass):
+    X, y = multiclass
+    X = np.hstack([X, np.zeros((len(X), 3))]).astype(np.float32)
+    model = mlp(solver="adam", adam_epsilon=1e-50, alpha=0).fit(X, y)
+    assert model.n_iter_ == 4
+    assert np.isfinite(model.predict_proba(X)).all()

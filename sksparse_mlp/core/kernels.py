@@ -222,7 +222,8 @@ def adam_step(
     ``rate`` holds the bias correction; the gradient is as in :func:`sgd_step`.
     """
     cast = weights.dtype.type
-    rate, beta_1, beta_2, epsilon = cast(rate), cast(beta_1), cast(beta_2), cast(epsilon)
+    rate, beta_1, beta_2 = cast(rate), cast(beta_1), cast(beta_2)
+    epsilon = cast(max(epsilon, tiny))
     alpha, scale, tiny = cast(alpha), cast(scale), cast(tiny)
     w, m, v = weights, first, second
     for row in range(start, stop):
