@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sksparse_mlp.activations import ACTIVATIONS, Activation
+from sksparse_mlp.core.hidden import BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
@@ -58,7 +59,7 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS)), Activation],
+        "activation": [StrOptions(set(ACTIVATIONS)), Activation, list, tuple],
         "slope": [Interval(Real, 0, None, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "zeta": [Interval(Real, 0, 1, closed="left")],
@@ -68,6 +69,7 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
         "init": [StrOptions({"auto", *INITIALIZERS}), Initializer],
         "solver": [StrOptions(set(OPTIMIZERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_norm": ["boolean"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(LEARNING_RATES))],
@@ -110,8 +112,32 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
         return [self.n_features_in_, *map(int, sizes), self._n_outputs()]
 
     def _activations(self, n_hidden):
-        activation = _member(ACTIVATIONS, self.activation, slope=self.slope)
-        return [activation] * n_hidden
+        """One activation per hidden layer."""
+        members = self.activation
+        if not isinstance(members, (list, tuple)):
+            members = [members] * n_hidden
+        if len(members) != n_hidden:
+            raise ValueError(
+                f"activation={self.activation!r} names {len(members)} activations for "
+                f"{n_hidden} hidden layers; give one per hidden layer, or a single one."
+            )
+        for member in members:
+            if not (isinstance(member, Activation) or member in ACTIVATIONS):
+                raise ValueError(
+                    f"activation={self.activation!r} has {member!r}; allowed are "
+                    f"instances of Activation and the names {sorted(ACTIVATIONS)}."
+                )
+        return [_member(ACTIVATIONS, member, slope=self.slope) for member in members]
+
+    def _new_hidden(self, sizes, dtype):
+        """What follows each hidden layer, before training."""
+        units = []
+        for depth, activation in enumerate(self._activations(len(sizes) - 2), start=1):
+            n_neurons = sizes[depth]
+            parameters = activation.initial_parameters(depth, n_neurons, dtype)
+            norm = BatchNorm.initial(n_neurons, dtype) if self.batch_norm else None
+            units.append(Hidden(activation, parameters, n_neurons, norm))
+        return units
 
     def _zeta_schedule(self):
         schedule = _member(ZETA_SCHEDULES, self.zeta_schedule, zeta=self.zeta)
@@ -134,16 +160,21 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _new_network(self, rng, dtype):
         sizes = self._layer_sizes()
-        activations = self._activations(len(sizes) - 2)
-        inits = [self.init] * (len(sizes) - 1)
-        if self.init == "auto":
-            inits = [f.initializer for f in activations] + ["xavier_uniform"]
+        hidden = self._new_hidden(sizes, dtype)
+        activations = [None, *(unit.activation for unit in hidden), None]
         layers = []
-        for (n_in, n_out), init in zip(pairwise(sizes), inits, strict=True):
+        for (n_in, n_out), (before, after) in zip(
+            pairwise(sizes), pairwise(activations), strict=True
+        ):
             layer = SparseLayer.random(n_in, n_out, self.epsilon, rng, dtype)
-            _member(INITIALIZERS, init)(layer, rng)
+            self._initializer(after)(layer, rng, before, after)
             layers.append(layer)
-        return Network(layers, activations, self._loss())
+        return Network(layers, hidden, self._loss())
+
+    def _initializer(self, after):
+        if self.init == "auto":
+            return INITIALIZERS[after.initializer if after else "xavier_uniform"]()
+        return _member(INITIALIZERS, self.init)
 
     def _fitted_network(self):
         """The network that the public attributes describe."""
@@ -151,7 +182,22 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
             SparseLayer.from_coef(coef, intercept)
             for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
         ]
-        return Network(layers, self._activations(len(layers) - 1), self._loss())
+        hidden = [
+            Hidden(
+                activation,
+                parameters.astype(layer.weights.dtype),
+                layer.n_out,
+                None if norm is None else BatchNorm(**norm).copy(),
+            )
+            for layer, activation, parameters, norm in zip(
+                layers[:-1],
+                self._activations(len(layers) - 1),
+                self.activation_parameters_,
+                self.batch_norms_,
+                strict=True,
+            )
+        ]
+        return Network(layers, hidden, self._loss())
 
     def _continued_network(self):
         network = self._fitted_network()
@@ -278,13 +324,17 @@ class BaseSparseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _attributes(self, training):
         """Fitted attributes that describe the network as it is now."""
-        layers = training.network.layers
+        layers, hidden = training.network.layers, training.network.hidden
         losses = [record["loss"] for record in self.history_]
         scores = [r["validation_score"] for r in self.history_ if "validation_score" in r]
         return {
             "coefs_": [layer.to_coef() for layer in layers],
             "intercepts_": [layer.bias.copy() for layer in layers],
             "slopes_": training.network.slopes(),
+            "activation_parameters_": [unit.parameters.copy() for unit in hidden],
+            "batch_norms_": [
+                None if unit.norm is None else vars(unit.norm.copy()) for unit in hidden
+            ],
             "n_connections_": np.array([layer.n_connections for layer in layers]),
             "sparsity_": np.array(
                 [1 - layer.n_connections / (layer.n_in * layer.n_out) for layer in layers]
@@ -321,9 +371,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     hidden_layer_sizes : int or array-like of int, default=(256, 128)
         Number of neurons of each hidden layer.
 
-    activation : str or Activation, default="relu"
+    activation : str, Activation or list of these, default="relu"
         Activation of the hidden layers: "identity", "logistic", "tanh", "relu",
-        "leaky_relu", "all_relu", or an instance from :mod:`sksparse_mlp.activations`.
+        "leaky_relu", "prelu", "srelu", "all_relu", "garelu", "relu_tau", "st", "crelu",
+        "cst", or an instance from :mod:`sksparse_mlp.activations`; a list has one of
+        these per hidden layer.
 
     slope : float, default=0.25
         Slope for negative inputs of a named activation that has one.
@@ -351,9 +403,10 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         `partial_fit`, or in both after every so many updates. Full layers never evolve.
 
     init : str or Initializer, default="auto"
-        Initial weights: "he_uniform", "he_normal", "xavier_uniform", "xavier_normal", or
-        an instance from :mod:`sksparse_mlp.initializers`. "auto" takes what suits the
-        activation after each layer, and "xavier_uniform" for the output layer.
+        Initial weights: "he_uniform", "he_normal", "xavier_uniform", "xavier_normal",
+        "edge_of_chaos", or an instance from :mod:`sksparse_mlp.initializers`. "auto"
+        takes what suits the activation after each layer, and "xavier_uniform" for the
+        output layer.
 
     solver : {"sgd", "adam"}, default="adam"
         "sgd" is stochastic gradient descent with momentum.
@@ -361,6 +414,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     alpha : float, default=0.1
         Strength of the L2 penalty, divided by the batch size when added to the loss, as
         in scikit-learn's MLPClassifier.
+
+    batch_norm : bool, default=False
+        Whether to normalise the pre-activations of the hidden layers over each training
+        batch, with a learned scale and offset per neuron; predictions use moving
+        averages of the moments.
 
     dropout : float, default=0.1
         Share of the hidden outputs that are set to zero in each training batch, the
@@ -444,9 +502,14 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         training read them, so they may be edited.
     intercepts_ : list of ndarray of shape (n_out,)
         Biases of each layer.
-    slopes_ : list of float or None
-        Signed slope for negative inputs of each hidden layer, None where the activation
-        has none.
+    slopes_ : list of float, ndarray of shape (n_neurons,) or None
+        Signed slope for negative inputs of each hidden layer, one for the layer or one
+        per neuron; None where the activation has none.
+    activation_parameters_ : list of ndarray of shape (n_parameters, 1 or n_neurons)
+        Parameters of each hidden layer's activation, learned where it learns.
+    batch_norms_ : list of dict or None
+        ``gain``, ``shift``, ``mean`` and ``variance`` of each hidden layer's batch
+        normalisation, arrays of shape (n_neurons,).
     n_connections_ : ndarray of shape (n_layers_ - 1,)
         Number of connections of each layer.
     sparsity_ : ndarray of shape (n_layers_ - 1,)
@@ -529,6 +592,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         init="auto",
         solver="adam",
         alpha=0.1,
+        batch_norm=False,
         dropout=0.1,
         batch_size="auto",
         learning_rate="constant",
@@ -562,6 +626,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         self.init = init
         self.solver = solver
         self.alpha = alpha
+        self.batch_norm = batch_norm
         self.dropout = dropout
         self.batch_size = batch_size
         self.learning_rate = learning_rate

@@ -1,19 +1,38 @@
 """Activations of hidden layers.
 
-Each class is a cloneable holder of parameters with its value and its derivative. A
-new activation is one class and one line of :data:`ACTIVATIONS`; validation,
+Each class is a cloneable holder of starting values with the function and its
+derivatives. The parameters that a layer trains live in the network, one array per
+layer. A new activation is one class and one line of :data:`ACTIVATIONS`; validation,
 documentation and tests follow from there.
 """
 
 from numbers import Real
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from sksparse_mlp.core import kernels
 
-__all__ = ["AllReLU", "Identity", "LeakyReLU", "Logistic", "ReLU", "Tanh"]
+__all__ = [
+    "CST",
+    "AllReLU",
+    "CReLU",
+    "GAReLU",
+    "Identity",
+    "LeakyReLU",
+    "Logistic",
+    "PReLU",
+    "ReLU",
+    "ReLUTau",
+    "SReLU",
+    "SoftThreshold",
+    "Tanh",
+]
+
+_NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
+_POSITIVE = [Interval(Real, 0, None, closed="neither")]
 
 
 class Activation(BaseEstimator):
@@ -23,17 +42,47 @@ class Activation(BaseEstimator):
     ----------
     initializer : str
         Name of the weight initialisation that suits the activation.
+    learnable : bool
+        Whether the parameters are trained.
+    update : {"batch", "epoch"}
+        When they are: at every update, or once after each epoch.
     """
 
     _parameter_constraints: dict = {}
     initializer = "xavier_uniform"
+    learnable = False
+    update = "batch"
 
-    def signed_slope(self, depth: int) -> float | None:
-        """Slope for negative inputs in hidden layer ``depth`` (1 is the first)."""
+    def initial_parameters(
+        self, depth: int, n_neurons: int, dtype: DTypeLike
+    ) -> np.ndarray:
+        """Parameters of hidden layer ``depth`` (1 is the first) before training.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters, 1) or (n_parameters, n_neurons)
+            One value for the whole layer, or one per neuron.
+        """
+        return np.empty((0, 1), dtype)
+
+    def slopes(self, parameters: np.ndarray) -> float | np.ndarray | None:
+        """Signed slopes for negative inputs: one, one per neuron, or None."""
         return None
 
+    def kinks(self, parameters: np.ndarray) -> np.ndarray | None:
+        """Where the slope of one neuron's function jumps, if it is piecewise linear."""
+        return None
+
+    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """Whether a neuron is on, from its pre-activations and activations.
+
+        Pre-activation above zero, unless the activation is zero on a side of its own
+        (Pretorius 2020).
+        """
+        return z > 0
+
     def forward(
-        self, z: np.ndarray, a: np.ndarray, depth: int, start: int, stop: int
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
     ) -> None:
         """Write f(z) into ``a`` for the neurons ``[start, stop)`` of a hidden layer.
 
@@ -41,17 +90,27 @@ class Activation(BaseEstimator):
         ----------
         z, a : ndarray of shape (n_neurons, batch)
             Pre-activations and activations; they may be the same array.
-        depth : int
-            Which hidden layer this is, counted from 1.
+        parameters : ndarray
+            As from `initial_parameters`.
         start, stop : int
             Range of neurons.
         """
         raise NotImplementedError
 
     def backward(
-        self, z: np.ndarray, da: np.ndarray, depth: int, start: int, stop: int
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
     ) -> None:
-        """Multiply the gradient ``da`` by f'(z) in place; arguments as in `forward`."""
+        """Multiply the gradient ``da`` by f'(z) in place; arguments as in `forward`.
+
+        A learnable activation also writes each neuron's gradient of the parameters into
+        ``gradient``, of shape (n_parameters, n_neurons).
+        """
         raise NotImplementedError
 
 
@@ -65,10 +124,13 @@ class Identity(Activation):
     Identity()
     """
 
-    def forward(self, z, a, depth, start, stop):
+    def kinks(self, parameters):
+        return np.empty(0)
+
+    def forward(self, z, a, parameters, start, stop):
         kernels.copy_rows(z, a, start, stop)
 
-    def backward(self, z, da, depth, start, stop):
+    def backward(self, z, da, parameters, gradient, start, stop):
         pass
 
 
@@ -82,10 +144,13 @@ class Logistic(Activation):
     Logistic()
     """
 
-    def forward(self, z, a, depth, start, stop):
+    def is_on(self, z, a):
+        return a > 0.5
+
+    def forward(self, z, a, parameters, start, stop):
         kernels.logistic(z, a, start, stop)
 
-    def backward(self, z, da, depth, start, stop):
+    def backward(self, z, da, parameters, gradient, start, stop):
         kernels.logistic_gradient(z, da, start, stop)
 
 
@@ -99,36 +164,74 @@ class Tanh(Activation):
     Tanh()
     """
 
-    def forward(self, z, a, depth, start, stop):
+    def forward(self, z, a, parameters, start, stop):
         kernels.tanh(z, a, start, stop)
 
-    def backward(self, z, da, depth, start, stop):
+    def backward(self, z, da, parameters, gradient, start, stop):
         kernels.tanh_gradient(z, da, start, stop)
 
 
-class ReLU(Activation):
+class _TwoSlopes(Activation):
+    """x for x > 0 and a multiple of x elsewhere; the multiple is the one parameter."""
+
+    slope: float
+    initializer = "he_uniform"
+
+    def signed_slope(self, depth):
+        """Slope for negative inputs in hidden layer ``depth``, before training."""
+        return float(self.slope)
+
+    def initial_parameters(self, depth, n_neurons, dtype):
+        return np.full((1, 1), self.signed_slope(depth), dtype)
+
+    def slopes(self, parameters):
+        return float(parameters[0, 0])
+
+    def kinks(self, parameters):
+        return np.zeros(1)
+
+    def forward(self, z, a, parameters, start, stop):
+        kernels.leaky_relu(z, a, parameters[0], start, stop)
+
+    def backward(self, z, da, parameters, gradient, start, stop):
+        if self.learnable:
+            kernels.slope_gradient(z, da, gradient[0], start, stop)
+        kernels.leaky_relu_gradient(z, da, parameters[0], start, stop)
+
+
+class _AlternatingSign:
+    """Zhang's convention: -slope in odd hidden layers (1, 3, ..), slope in even ones."""
+
+    slope: float
+
+    def signed_slope(self, depth):
+        return float(self.slope if depth % 2 == 0 else -self.slope)
+
+
+class _Learnable:
+    """Parameters that are trained in the optimizer's step, without penalty."""
+
+    learnable = True
+    _parameter_constraints: dict = {"learning_rate_factor": _NOT_NEGATIVE}
+
+
+class ReLU(_TwoSlopes):
     """f(x) = max(0, x).
 
     Examples
     --------
     >>> from sksparse_mlp.activations import ReLU
-    >>> ReLU().signed_slope(1)
-    0.0
+    >>> ReLU()
+    ReLU()
     """
 
-    initializer = "he_uniform"
+    slope = 0.0
 
-    def signed_slope(self, depth):
-        return 0.0
-
-    def forward(self, z, a, depth, start, stop):
-        kernels.leaky_relu(z, a, self.signed_slope(depth), start, stop)
-
-    def backward(self, z, da, depth, start, stop):
-        kernels.leaky_relu_gradient(z, da, self.signed_slope(depth), start, stop)
+    def is_on(self, z, a):
+        return a > 0
 
 
-class LeakyReLU(ReLU):
+class LeakyReLU(_TwoSlopes):
     """f(x) = x for x > 0, slope * x elsewhere.
 
     Parameters
@@ -143,16 +246,50 @@ class LeakyReLU(ReLU):
     0.1
     """
 
-    _parameter_constraints: dict = {"slope": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints: dict = {"slope": _NOT_NEGATIVE}
 
     def __init__(self, slope: float = 0.25):
         self.slope = slope
 
-    def signed_slope(self, depth):
-        return float(self.slope)
+
+class PReLU(_Learnable, _TwoSlopes):
+    """f(x) = x for x > 0, slope * x elsewhere, with one learned slope per neuron.
+
+    Parameters
+    ----------
+    slope : float, default=0.25
+        Slope before training, at least 0.
+    learning_rate_factor : float, default=1.0
+        Learning rate of the slopes, relative to that of the weights.
+
+    References
+    ----------
+    He et al., *Delving Deep into Rectifiers*, 2015.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import PReLU
+    >>> PReLU(slope=0.1).initial_parameters(depth=1, n_neurons=3, dtype=float)
+    array([[0.1, 0.1, 0.1]])
+    """
+
+    _parameter_constraints: dict = {
+        "slope": _NOT_NEGATIVE,
+        **_Learnable._parameter_constraints,
+    }
+
+    def __init__(self, slope: float = 0.25, learning_rate_factor: float = 1.0):
+        self.slope = slope
+        self.learning_rate_factor = learning_rate_factor
+
+    def initial_parameters(self, depth, n_neurons, dtype):
+        return np.full((1, n_neurons), self.slope, dtype)
+
+    def slopes(self, parameters):
+        return parameters[0].copy()
 
 
-class AllReLU(LeakyReLU):
+class AllReLU(_AlternatingSign, LeakyReLU):
     """f(x) = x for x > 0, else -slope * x in odd hidden layers, slope * x in even ones.
 
     The first hidden layer is odd. The sign convention is that of the signed slopes in
@@ -175,8 +312,265 @@ class AllReLU(LeakyReLU):
     (-0.5, 0.5)
     """
 
-    def signed_slope(self, depth):
-        return float(self.slope if depth % 2 == 0 else -self.slope)
+
+class GAReLU(_AlternatingSign, _Learnable, _TwoSlopes):
+    """All-ReLU whose slope is learned, one per layer.
+
+    Parameters
+    ----------
+    slope : float, default=0.25
+        Size of the slope before training, at least 0.
+    learning_rate_factor : float, default=1.0
+        Learning rate of the slopes, relative to that of the weights.
+    update : {"batch", "epoch"}, default="batch"
+        Whether slopes follow their gradient at every update, or once after each epoch
+        the mean of its gradients (Zhang's Algorithm 4).
+
+    References
+    ----------
+    Zhang, *Design and Impact of Activation Functions for Sparse Neural Networks*, 2023,
+    eq. 1.3 and 1.4. The printed update drops the gradient's sign; here it is momentum
+    descent like that of the weights.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import GAReLU
+    >>> GAReLU(slope=0.5).initial_parameters(depth=1, n_neurons=3, dtype=float)
+    array([[-0.5]])
+    """
+
+    _parameter_constraints: dict = {
+        "slope": _NOT_NEGATIVE,
+        "update": [StrOptions({"batch", "epoch"})],
+        **_Learnable._parameter_constraints,
+    }
+
+    def __init__(
+        self, slope: float = 0.25, learning_rate_factor: float = 1.0, update: str = "batch"
+    ):
+        self.slope = slope
+        self.learning_rate_factor = learning_rate_factor
+        self.update = update
+
+
+class SReLU(_Learnable, Activation):
+    """Three learned line segments per neuron.
+
+    f(x) = t_l + a_l (x - t_l) for x <= t_l, t_r + a_r (x - t_r) for x >= t_r, x between.
+
+    Parameters
+    ----------
+    slope : float, default=0.25
+        Left slope a_l before training, at least 0.
+    threshold_left, threshold_right : float, default=0.0, 1.0
+        Thresholds t_l and t_r before training; the left one must be the smaller.
+    slope_right : float, default=1.0
+        Right slope a_r before training.
+    learning_rate_factor : float, default=1.0
+        Learning rate of the four parameters, relative to that of the weights.
+
+    References
+    ----------
+    Jin et al., *Deep Learning with S-Shaped Rectified Linear Activation Units*, 2016.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import SReLU
+    >>> SReLU().initial_parameters(depth=1, n_neurons=2, dtype=float)
+    array([[0.  , 0.  ],
+           [0.25, 0.25],
+           [1.  , 1.  ],
+           [1.  , 1.  ]])
+    """
+
+    _parameter_constraints: dict = {
+        "slope": _NOT_NEGATIVE,
+        "threshold_left": [Interval(Real, None, None, closed="neither")],
+        "threshold_right": [Interval(Real, None, None, closed="neither")],
+        "slope_right": [Interval(Real, None, None, closed="neither")],
+        **_Learnable._parameter_constraints,
+    }
+    initializer = "he_uniform"
+
+    def __init__(
+        self,
+        slope: float = 0.25,
+        threshold_left: float = 0.0,
+        threshold_right: float = 1.0,
+        slope_right: float = 1.0,
+        learning_rate_factor: float = 1.0,
+    ):
+        self.slope = slope
+        self.threshold_left = threshold_left
+        self.threshold_right = threshold_right
+        self.slope_right = slope_right
+        self.learning_rate_factor = learning_rate_factor
+
+    def initial_parameters(self, depth, n_neurons, dtype):
+        if self.threshold_left > self.threshold_right:
+            raise ValueError(
+                f"threshold_left={self.threshold_left} of SReLU must not exceed "
+                f"threshold_right={self.threshold_right}."
+            )
+        left = self.threshold_left, self.slope
+        right = self.threshold_right, self.slope_right
+        return np.repeat(np.array([*left, *right], dtype)[:, np.newaxis], n_neurons, axis=1)
+
+    def slopes(self, parameters):
+        return parameters[1].copy()
+
+    def kinks(self, parameters):
+        return parameters[[0, 2], 0]
+
+    def forward(self, z, a, parameters, start, stop):
+        kernels.srelu(z, a, parameters, start, stop)
+
+    def backward(self, z, da, parameters, gradient, start, stop):
+        kernels.srelu_gradient(z, da, parameters, gradient, start, stop)
+
+
+class _Shifted(Activation):
+    """Zero up to a threshold, then x - threshold, at most clip."""
+
+    _parameter_constraints: dict = {"threshold": _NOT_NEGATIVE}
+    initializer = "edge_of_chaos"
+    clip = np.inf
+
+    def is_on(self, z, a):
+        return a > 0
+
+    def kinks(self, parameters):
+        ends = np.array([self.threshold, self.threshold + self.clip], float)
+        return ends[np.isfinite(ends)]
+
+    def forward(self, z, a, parameters, start, stop):
+        kernels.clipped_shift(z, a, self.threshold, self.clip, start, stop)
+
+    def backward(self, z, da, parameters, gradient, start, stop):
+        kernels.clipped_shift_gradient(z, da, self.threshold, self.clip, start, stop)
+
+
+class _Shrunk(_Shifted):
+    """The odd extension of `_Shifted`: zero between -threshold and threshold."""
+
+    def is_on(self, z, a):
+        return a != 0
+
+    def kinks(self, parameters):
+        positive = super().kinks(parameters)
+        return np.concatenate([-positive[::-1], positive])
+
+    def forward(self, z, a, parameters, start, stop):
+        kernels.clipped_shrink(z, a, self.threshold, self.clip, start, stop)
+
+    def backward(self, z, da, parameters, gradient, start, stop):
+        kernels.clipped_shrink_gradient(z, da, self.threshold, self.clip, start, stop)
+
+
+class ReLUTau(_Shifted):
+    """f(x) = max(0, x - threshold).
+
+    Parameters
+    ----------
+    threshold : float, default=1.0
+        tau, at least 0.
+
+    References
+    ----------
+    Price et al., *Deep Neural Network Initialization with Sparsity Inducing
+    Activations*, 2024.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import ReLUTau
+    >>> ReLUTau(threshold=0.5)
+    ReLUTau(threshold=0.5)
+    """
+
+    def __init__(self, threshold: float = 1.0):
+        self.threshold = threshold
+
+
+class SoftThreshold(_Shrunk):
+    """f(x) = sign(x) max(0, abs(x) - threshold).
+
+    Parameters
+    ----------
+    threshold : float, default=0.5
+        tau, at least 0.
+
+    References
+    ----------
+    Price et al., *Deep Neural Network Initialization with Sparsity Inducing
+    Activations*, 2024.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import SoftThreshold
+    >>> SoftThreshold(threshold=0.25)
+    SoftThreshold(threshold=0.25)
+    """
+
+    def __init__(self, threshold: float = 0.5):
+        self.threshold = threshold
+
+
+class CReLU(_Shifted):
+    """f(x) = min(max(0, x - threshold), clip).
+
+    Parameters
+    ----------
+    threshold : float, default=1.0
+        tau, at least 0.
+    clip : float, default=1.0
+        m, greater than 0.
+
+    References
+    ----------
+    Price et al., *Deep Neural Network Initialization with Sparsity Inducing
+    Activations*, 2024.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import CReLU
+    >>> CReLU(threshold=0.5)
+    CReLU(threshold=0.5)
+    """
+
+    _parameter_constraints: dict = {"threshold": _NOT_NEGATIVE, "clip": _POSITIVE}
+
+    def __init__(self, threshold: float = 1.0, clip: float = 1.0):
+        self.threshold = threshold
+        self.clip = clip
+
+
+class CST(_Shrunk):
+    """f(x) = sign(x) min(max(0, abs(x) - threshold), clip).
+
+    Parameters
+    ----------
+    threshold : float, default=0.5
+        tau, at least 0.
+    clip : float, default=1.0
+        m, greater than 0.
+
+    References
+    ----------
+    Price et al., *Deep Neural Network Initialization with Sparsity Inducing
+    Activations*, 2024.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import CST
+    >>> CST(threshold=0.25)
+    CST(threshold=0.25)
+    """
+
+    _parameter_constraints: dict = {"threshold": _NOT_NEGATIVE, "clip": _POSITIVE}
+
+    def __init__(self, threshold: float = 0.5, clip: float = 1.0):
+        self.threshold = threshold
+        self.clip = clip
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {
@@ -185,5 +579,12 @@ ACTIVATIONS: dict[str, type[Activation]] = {
     "tanh": Tanh,
     "relu": ReLU,
     "leaky_relu": LeakyReLU,
+    "prelu": PReLU,
+    "srelu": SReLU,
     "all_relu": AllReLU,
+    "garelu": GAReLU,
+    "relu_tau": ReLUTau,
+    "st": SoftThreshold,
+    "crelu": CReLU,
+    "cst": CST,
 }

@@ -27,7 +27,7 @@ class Initializer(BaseEstimator):
         """``size`` independent variates of variance 1."""
         raise NotImplementedError
 
-    def __call__(self, layer: SparseLayer, rng: np.random.Generator) -> None:
+    def __call__(self, layer: SparseLayer, rng: np.random.Generator, before=None, after=None) -> None:
         """Set the weights of a sparse layer."""
         fan_in = np.maximum(layer.fan_in, 1)
         scale = np.sqrt(self.variance(fan_in, layer.n_connections / layer.n_in))

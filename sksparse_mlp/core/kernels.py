@@ -94,6 +94,53 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
             k += 1
 
 
+@kernel
+def forward_skipping(indptr, indices, weights, bias, x, z, start, stop):
+    """z = W x + b for the samples ``[start, stop)``, skipping inputs that are zero.
+
+    ``indptr``, ``indices`` and ``weights`` are by input neuron.
+    """
+    total = np.empty_like(bias)
+    for s in range(start, stop):
+        total[:] = bias
+        for i in range(x.shape[0]):
+            value = x[i, s]
+            if value != 0.0:
+                for k in range(indptr[i], indptr[i + 1]):
+                    total[_at(indices, k)] += value * weights[k]
+        for row in range(z.shape[0]):
+            z[row, s] = total[row]
+
+
+@kernel
+def forward_skipping_full(weights, bias, x, z, start, stop):
+    """As :func:`forward_skipping` for a full layer; ``weights`` is (n_in, n_out)."""
+    w = weights
+    total = np.empty_like(bias)
+    active = np.empty(x.shape[0], np.int64)
+    for s in range(start, stop):
+        n_active = 0
+        for i in range(x.shape[0]):
+            active[n_active] = i
+            n_active += x[i, s] != 0.0
+        total[:] = bias
+        k = 0
+        while k + 4 <= n_active:
+            i0, i1, i2, i3 = _at_4(active, k)
+            v0, v1, v2, v3 = x[i0, s], x[i1, s], x[i2, s], x[i3, s]
+            for row in range(total.size):
+                low = v0 * w[i0, row] + v1 * w[i1, row]
+                total[row] += low + (v2 * w[i2, row] + v3 * w[i3, row])
+            k += 4
+        while k < n_active:
+            i = _at(active, k)
+            for row in range(total.size):
+                total[row] += x[i, s] * w[i, row]
+            k += 1
+        for row in range(z.shape[0]):
+            z[row, s] = total[row]
+
+
 @inlined
 def _sum(d, row):
     total = d.dtype.type(0.0)
@@ -244,6 +291,92 @@ def adam_step(
             k += 1
 
 
+@kernel
+def sgd_update(values, velocity, gradient, rate, momentum, nesterov, scale, tiny):
+    """Momentum descent for a vector of parameters, without penalty."""
+    cast = values.dtype.type
+    rate, momentum, scale, tiny = cast(rate), cast(momentum), cast(scale), cast(tiny)
+    for k in range(values.size):
+        _sgd(values, velocity, k, scale * gradient[k], rate, momentum, nesterov, tiny)
+
+
+@kernel
+def adam_update(
+    values, first, second, gradient, rate, beta_1, beta_2, epsilon, scale, tiny
+):
+    """Adam for a vector of parameters, without penalty."""
+    cast = values.dtype.type
+    rate, beta_1, beta_2 = cast(rate), cast(beta_1), cast(beta_2)
+    epsilon, scale, tiny = cast(max(epsilon, tiny)), cast(scale), cast(tiny)
+    for k in range(values.size):
+        g = scale * gradient[k]
+        _adam(values, first, second, k, g, rate, beta_1, beta_2, epsilon, tiny)
+
+
+# --- batch normalisation (Ioffe and Szegedy 2015) -------------------------------------
+
+
+@kernel
+def normalise_batch(
+    u, z, gain, shift, mean, variance, inverse_deviation, momentum, epsilon, start, stop
+):
+    """u = (u - its mean) / its deviation over the batch; z = gain * u + shift.
+
+    ``mean`` and ``variance`` are moving averages, of the unbiased variance.
+    """
+    size = u.shape[1]
+    cast = u.dtype.type
+    momentum, epsilon, one = cast(momentum), cast(epsilon), cast(1.0)
+    for row in range(start, stop):
+        center = cast(0.0)
+        for s in range(size):
+            center += u[row, s]
+        center /= cast(size)
+        spread = cast(0.0)
+        for s in range(size):
+            u[row, s] -= center
+            spread += u[row, s] * u[row, s]
+        unbiased = spread / cast(max(size - 1, 1))
+        inverse = one / math.sqrt(spread / cast(size) + epsilon)
+        inverse_deviation[row] = inverse
+        mean[row] += momentum * (center - mean[row])
+        variance[row] += momentum * (unbiased - variance[row])
+        for s in range(size):
+            u[row, s] *= inverse
+            z[row, s] = gain[row] * u[row, s] + shift[row]
+
+
+@kernel
+def normalise(u, z, gain, shift, mean, variance, epsilon, start, stop):
+    """z = gain * (u - mean) / deviation + shift, with given moments."""
+    epsilon = u.dtype.type(epsilon)
+    for row in range(start, stop):
+        factor = gain[row] / math.sqrt(variance[row] + epsilon)
+        offset = shift[row] - factor * mean[row]
+        for s in range(u.shape[1]):
+            z[row, s] = factor * u[row, s] + offset
+
+
+@kernel
+def normalise_batch_gradient(
+    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, start, stop
+):
+    """From the gradient for z to that for the u before :func:`normalise_batch`.
+
+    ``u`` holds the normalised values that :func:`normalise_batch` left there.
+    """
+    size = u.dtype.type(u.shape[1])
+    for row in range(start, stop):
+        total = product = u.dtype.type(0.0)
+        for s in range(u.shape[1]):
+            total += dz[row, s]
+            product += dz[row, s] * u[row, s]
+        gain_gradient[row], shift_gradient[row] = product, total
+        factor = gain[row] * inverse_deviation[row]
+        for s in range(u.shape[1]):
+            dz[row, s] = factor * (dz[row, s] - (total + product * u[row, s]) / size)
+
+
 # --- activations: values, and the gradient multiplied by the derivative in place ------
 
 
@@ -256,23 +389,120 @@ def copy_rows(z, a, start, stop):
 
 
 @kernel
-def leaky_relu(z, a, slope, start, stop):
-    """a = z where z is positive, slope * z elsewhere."""
-    slope = z.dtype.type(slope)
+def leaky_relu(z, a, slopes, start, stop):
+    """a = z where z is positive, slope * z elsewhere; one slope per neuron or in all."""
     for row in range(start, stop):
+        slope = slopes[min(row, slopes.size - 1)]
         for s in range(z.shape[1]):
             value = z[row, s]
             a[row, s] = value if value > 0.0 else slope * value
 
 
 @kernel
-def leaky_relu_gradient(z, da, slope, start, stop):
-    """da *= 1 where z is positive, slope elsewhere."""
-    slope = z.dtype.type(slope)
+def leaky_relu_gradient(z, da, slopes, start, stop):
+    """da *= 1 where z is positive, the slope elsewhere."""
     one = z.dtype.type(1.0)
     for row in range(start, stop):
+        slope = slopes[min(row, slopes.size - 1)]
         for s in range(z.shape[1]):
             da[row, s] *= one if z[row, s] > 0.0 else slope
+
+
+@kernel
+def slope_gradient(z, da, gradient, start, stop):
+    """gradient[row] = sum of da * z over the samples where z is not positive."""
+    zero = z.dtype.type(0.0)
+    for row in range(start, stop):
+        total = zero
+        for s in range(z.shape[1]):
+            total += da[row, s] * (zero if z[row, s] > 0.0 else z[row, s])
+        gradient[row] = total
+
+
+@kernel
+def srelu(z, a, parameters, start, stop):
+    """a = z between two thresholds, lines of two slopes outside.
+
+    ``parameters`` holds, per neuron, the left threshold and slope, then the right ones.
+    """
+    for row in range(start, stop):
+        left, left_slope = parameters[0, row], parameters[1, row]
+        right, right_slope = parameters[2, row], parameters[3, row]
+        for s in range(z.shape[1]):
+            value = z[row, s]
+            below, above = min(value - left, 0.0), max(value - right, 0.0)
+            a[row, s] = (value - below - above) + left_slope * below + right_slope * above
+
+
+@kernel
+def srelu_gradient(z, da, parameters, gradient, start, stop):
+    """Gradient of the parameters of :func:`srelu`; da *= its derivative."""
+    one = z.dtype.type(1.0)
+    for row in range(start, stop):
+        left, left_slope = parameters[0, row], parameters[1, row]
+        right, right_slope = parameters[2, row], parameters[3, row]
+        gradient[:, row] = 0.0
+        for s in range(z.shape[1]):
+            value, d = z[row, s], da[row, s]
+            if value <= left:
+                gradient[0, row] += d * (one - left_slope)
+                gradient[1, row] += d * (value - left)
+                da[row, s] = d * left_slope
+            elif value >= right:
+                gradient[2, row] += d * (one - right_slope)
+                gradient[3, row] += d * (value - right)
+                da[row, s] = d * right_slope
+
+
+@kernel
+def clipped_shift(z, a, threshold, clip, start, stop):
+    """a = min(max(z - threshold, 0), clip)."""
+    threshold, clip = z.dtype.type(threshold), z.dtype.type(clip)
+    zero = z.dtype.type(0.0)
+    for row in range(start, stop):
+        for s in range(z.shape[1]):
+            value = z[row, s]
+            rest = value - threshold
+            rest = rest if rest < clip else clip
+            # A comparison with NaN is false: NaN passes.
+            a[row, s] = zero if value <= threshold else (rest if value == value else value)
+
+
+@kernel
+def clipped_shift_gradient(z, da, threshold, clip, start, stop):
+    """da *= 1 where threshold < z < threshold + clip, 0 elsewhere."""
+    threshold, clip = z.dtype.type(threshold), z.dtype.type(clip)
+    zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
+    for row in range(start, stop):
+        for s in range(z.shape[1]):
+            rest = z[row, s] - threshold
+            da[row, s] *= one if zero < rest < clip else zero
+
+
+@kernel
+def clipped_shrink(z, a, threshold, clip, start, stop):
+    """a = sign(z) * min(max(abs(z) - threshold, 0), clip)."""
+    threshold, clip = z.dtype.type(threshold), z.dtype.type(clip)
+    zero = z.dtype.type(0.0)
+    for row in range(start, stop):
+        for s in range(z.shape[1]):
+            value = z[row, s]
+            size = abs(value)
+            rest = size - threshold
+            rest = rest if rest < clip else clip
+            signed = rest if value > zero else -rest
+            a[row, s] = zero if size <= threshold else (signed if value == value else value)
+
+
+@kernel
+def clipped_shrink_gradient(z, da, threshold, clip, start, stop):
+    """da *= 1 where threshold < abs(z) < threshold + clip, 0 elsewhere."""
+    threshold, clip = z.dtype.type(threshold), z.dtype.type(clip)
+    zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
+    for row in range(start, stop):
+        for s in range(z.shape[1]):
+            rest = abs(z[row, s]) - threshold
+            da[row, s] *= one if zero < rest < clip else zero
 
 
 @inlined

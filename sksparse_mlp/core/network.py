@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from sksparse_mlp.core import kernels
+from sksparse_mlp.core.hidden import Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.samples import gather
 from sksparse_mlp.core.workers import Workers
@@ -19,24 +22,29 @@ class Batch:
     """Buffers for one batch; all arrays are (neurons, batch)."""
 
     x: np.ndarray
+    u: list[np.ndarray]
     z: list[np.ndarray]
     a: list[np.ndarray]
     dz: list[np.ndarray]
 
     @classmethod
-    def allocate(cls, sizes: list[int], size: int, dtype, *, training: bool) -> "Batch":
+    def allocate(
+        cls, sizes: list[int], size: int, dtype, *, training: bool, norm: bool
+    ) -> "Batch":
         """Buffers for ``size`` samples through layers of the given sizes.
 
-        Unless ``training``, activations overwrite the pre-activations.
+        Products ``u`` and pre-activations ``z`` are the same arrays unless batch
+        normalisation is trained; without ``training`` activations overwrite them too.
         """
 
         def matrices(neurons):
             return [np.empty((n, size), dtype) for n in neurons]
 
-        (x,), z = matrices(sizes[:1]), matrices(sizes[1:])
+        (x,), u = matrices(sizes[:1]), matrices(sizes[1:])
         if not training:
-            return cls(x, z, z[:-1], [])
-        return cls(x, z, matrices(sizes[1:-1]), matrices(sizes[1:]))
+            return cls(x, u, u, u[:-1], [])
+        z = [*matrices(sizes[1:-1]), u[-1]] if norm else u
+        return cls(x, u, z, matrices(sizes[1:-1]), matrices(sizes[1:]))
 
     def first(self, size: int) -> "Batch":
         """Contiguous buffers for fewer samples, in the same memory."""
@@ -45,9 +53,8 @@ class Batch:
             n = matrix.shape[0]
             return matrix.reshape(-1)[: n * size].reshape(n, size)
 
-        return Batch(
-            part(self.x), *([part(m) for m in ms] for ms in (self.z, self.a, self.dz))
-        )
+        lists = self.u, self.z, self.a, self.dz
+        return Batch(part(self.x), *([part(m) for m in matrices] for matrices in lists))
 
     @property
     def size(self) -> int:
@@ -83,14 +90,14 @@ class Network:
     Parameters
     ----------
     layers : list of SparseLayer
-    activations : list of Activation
-        One per hidden layer.
+    hidden : list of Hidden
+        What follows each layer but the last.
     loss : object of :mod:`sksparse_mlp.core.losses`
     """
 
-    def __init__(self, layers: list[SparseLayer], activations: list, loss):
+    def __init__(self, layers: list[SparseLayer], hidden: list[Hidden], loss):
         self.layers = layers
-        self.activations = activations
+        self.hidden = hidden
         self.loss = loss
 
     @property
@@ -102,42 +109,65 @@ class Network:
         return self.layers[0].weights.dtype
 
     def slopes(self) -> list:
-        """Signed slope of each hidden layer's negative side, None where there is none."""
-        return [f.signed_slope(depth) for depth, f in enumerate(self.activations, start=1)]
+        """Signed slopes of each hidden layer's negative side, None where there are none."""
+        return [unit.activation.slopes(unit.parameters) for unit in self.hidden]
 
     def copy(self) -> "Network":
-        return Network([layer.copy() for layer in self.layers], self.activations, self.loss)
+        """The same network with copied parameters, without optimizer slots."""
+        layers = [layer.copy() for layer in self.layers]
+        return Network(layers, [unit.copy() for unit in self.hidden], self.loss)
+
+    def add_slots(self, n_slots: int) -> None:
+        """Give the optimizer its slots where there are none."""
+        for part in self._parts():
+            part.add_slots(n_slots)
 
     def take_slots(self, other: "Network") -> None:
         """Take over the optimizer slots of ``other`` in layers of the same pattern."""
         for layer, twin in zip(self.layers, other.layers, strict=True):
             if layer.has_pattern_of(twin):
                 layer.slots = twin.slots
+        for unit, other_unit in zip(self.hidden, other.hidden, strict=True):
+            unit.take_slots(other_unit)
 
     def is_finite(self) -> bool:
-        return all(layer.is_finite() for layer in self.layers)
+        return all(part.is_finite() for part in self._parts())
+
+    def _parts(self) -> list[Any]:
+        return [*self.layers, *self.hidden]
 
     def buffers(self, size: int, *, training: bool) -> Batch:
-        return Batch.allocate(self.sizes, size, self.dtype, training=training)
+        """Buffers for batches of ``size`` samples."""
+        norm = any(unit.norm is not None for unit in self.hidden)
+        return Batch.allocate(self.sizes, size, self.dtype, training=training, norm=norm)
 
-    def forward(self, batch: Batch, workers: Workers, mask: Callable | None = None) -> None:
+    def forward(
+        self,
+        batch: Batch,
+        workers: Workers,
+        *,
+        training: bool = False,
+        mask: Callable | None = None,
+    ) -> None:
         """Fill the batch's pre-activations and activations from its inputs.
 
-        ``mask(depth, a, start, stop)``, if given, applies dropout to some rows of a
-        hidden layer's activations, the same whenever it is called for this batch.
+        ``training`` normalises by the batch's own moments, where there is batch
+        normalisation. ``mask(depth, a, start, stop)``, if given, applies dropout to some
+        rows of a hidden layer's activations, the same whenever it is called for this
+        batch.
         """
         for depth in range(len(self.layers)):
-            self._forward_layer(depth, batch, workers, mask)
+            self._forward_layer(depth, batch, workers, training, mask)
 
-    def _forward_layer(self, depth, batch, workers, mask):
-        layer, is_hidden = self.layers[depth], depth < len(self.activations)
-        x, z = batch.inputs(depth), batch.z[depth]
+    def _forward_layer(self, depth, batch, workers, training, mask):
+        layer, is_hidden = self.layers[depth], depth < len(self.hidden)
+        x, u, z = batch.inputs(depth), batch.u[depth], batch.z[depth]
 
         def rows(start, stop):
-            layer.forward(x, z, start, stop)
+            layer.forward(x, u, start, stop)
             if is_hidden:
                 a = batch.a[depth]
-                self.activations[depth].forward(z, a, depth + 1, start, stop)
+                self.hidden[depth].forward(u, z, a, start, stop, training=training)
                 if mask is not None:
                     mask(depth, a, start, stop)
 
@@ -159,13 +189,13 @@ class Network:
 
     def _backward_input(self, depth, batch, workers, mask):
         layer, dz = self.layers[depth], batch.dz[depth]
-        z, dx = batch.z[depth - 1], batch.dz[depth - 1]
+        u, z, dx = batch.u[depth - 1], batch.z[depth - 1], batch.dz[depth - 1]
 
         def rows(start, stop):
             layer.backward_input(dz, dx, start, stop)
             if mask is not None:
                 mask(depth - 1, dx, start, stop)
-            self.activations[depth - 1].backward(z, dx, depth, start, stop)
+            self.hidden[depth - 1].backward(u, z, dx, start, stop)
 
         work = layer.n_connections * batch.size
         workers.run(rows, layer.input_shares(workers.n_threads), work)
@@ -174,10 +204,27 @@ class Network:
         """Outputs before the link function, of shape (n_rows, n_outputs)."""
         logits = np.empty((rows.size, self.sizes[-1]), self.dtype)
         buffers = self.buffers(min(PREDICTION_BATCH, rows.size), training=False)
+        skipping: dict[int, Callable] = {}
         for first in range(0, rows.size, PREDICTION_BATCH):
             chunk = rows[first : first + PREDICTION_BATCH]
             batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
             gather(X, chunk, batch.x)
-            self.forward(batch, workers)
+            for depth in range(len(self.layers)):
+                if depth > 0 and self.layers[depth].prefers_skipping(batch.inputs(depth)):
+                    self._forward_skipping(depth, batch, workers, skipping)
+                else:
+                    self._forward_layer(depth, batch, workers, training=False, mask=None)
             logits[first : first + chunk.size] = batch.z[-1].T
         return logits
+
+    def _forward_skipping(self, depth, batch, workers, skipping):
+        """What `_forward_layer` does, skipping inputs that are zero; keeps copies."""
+        if depth not in skipping:
+            skipping[depth] = self.layers[depth].skipping_forward()
+        x, u = batch.inputs(depth), batch.u[depth]
+        shares = np.linspace(0, batch.size, workers.n_threads + 1).astype(int).tolist()
+        work = self.layers[depth].n_connections * batch.size
+        workers.run(partial(skipping[depth], x, u), shares, work)
+        if depth < len(self.hidden):
+            z, a = batch.z[depth], batch.a[depth]
+            self.hidden[depth].forward(u, z, a, 0, u.shape[0], training=False)

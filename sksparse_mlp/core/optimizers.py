@@ -36,6 +36,13 @@ class SGD:
 
         return rows
 
+    def update(self, values, gradient, slots, rate, n_updates, scale) -> None:
+        """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
+        tiny = flush_limit(values.dtype)
+        kernels.sgd_update(
+            values, slots[0], gradient, rate, self.momentum, self.nesterov, scale, tiny
+        )
+
 
 class Adam:
     """Adam (Kingma and Ba, 2014)."""
@@ -51,17 +58,27 @@ class Adam:
         """The update of some rows of ``layer``, as a function of (start, stop)."""
         (first, bias_first), (second, bias_second) = layer.slots
         tiny = flush_limit(layer.weights.dtype)
-        correction = math.sqrt(1 - self.beta_2**n_updates) / (1 - self.beta_1**n_updates)
+        corrected = rate * self._correction(n_updates)
 
         def rows(start, stop):
             kernels.adam_step(
                 layer.indptr, layer.indices, layer.weights, layer.bias,
                 first, bias_first, second, bias_second, x, dz,
-                rate * correction, self.beta_1, self.beta_2, self.epsilon,
+                corrected, self.beta_1, self.beta_2, self.epsilon,
                 alpha, scale, tiny, start, stop,
             )  # fmt: skip
 
         return rows
+
+    def update(self, values, gradient, slots, rate, n_updates, scale) -> None:
+        """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
+        kernels.adam_update(
+            values, slots[0], slots[1], gradient, rate * self._correction(n_updates),
+            self.beta_1, self.beta_2, self.epsilon, scale, flush_limit(values.dtype),
+        )  # fmt: skip
+
+    def _correction(self, n_updates):
+        return math.sqrt(1 - self.beta_2**n_updates) / (1 - self.beta_1**n_updates)
 
 
 OPTIMIZERS = {"sgd": SGD, "adam": Adam}

@@ -120,8 +120,7 @@ class Training:
             min(self.batch_size, samples.rows.size), training=True
         )
         self._last = self.network.copy()
-        for layer in self.network.layers:
-            layer.add_slots(self.optimizer.n_slots)
+        self.network.add_slots(self.optimizer.n_slots)
         try:
             for remaining in reversed(range(n_epochs)):
                 record = self._train_epoch(samples, buffers, workers)
@@ -156,7 +155,7 @@ class Training:
         rate = self.learning_rate(self.epoch, self.n_epochs, self.n_seen)
         zeta = self.zeta_schedule(self.epoch, self.n_epochs)
         record = {"epoch": self.epoch, "loss": math.nan, "zeta": zeta, "n_pruned": 0}
-        record |= {"n_grown": 0, "learning_rate": rate, "slopes": self.network.slopes()}
+        record |= {"n_grown": 0, "learning_rate": rate}
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
         mean_weight = samples.mean_weight()
         loss = 0.0
@@ -174,8 +173,11 @@ class Training:
             loss += chunk.size * self._update(samples, chunk, batch, rate, scale, workers)
             if not math.isfinite(loss):
                 break
-        self.diverged = not (math.isfinite(loss) and self._is_sound(batch, workers))
         self.epoch += 1
+        for unit in self.network.hidden:
+            unit.end_epoch(self.optimizer, rate, self.epoch)
+        self.diverged = not (math.isfinite(loss) and self._is_sound(batch, workers))
+        record["slopes"] = self.network.slopes()
         self.n_seen += rows.size
         record["loss"] = loss / rows.size
         record["seconds"] = time.perf_counter() - started
@@ -185,7 +187,7 @@ class Training:
         """One optimizer step; return the batch's mean loss before it."""
         network = self.network
         mask = self._draw_mask()
-        network.forward(batch, workers, mask)
+        network.forward(batch, workers, training=True, mask=mask)
         tiny = flush_limit(network.dtype)
         total = network.loss.value_and_gradient(
             batch.z[-1], samples.y, samples.weights, rows, batch.dz[-1], tiny
@@ -205,6 +207,8 @@ class Training:
             workers.run(update, layer.shares(workers.n_threads), work)
 
         network.backward(batch, workers, step, mask)
+        for unit in network.hidden:
+            unit.step(self.optimizer, rate, self.n_updates, scale)
         return total * scale
 
     def _is_sound(self, batch, workers):
@@ -219,7 +223,7 @@ class Training:
         if self.dropout == 0:
             return None
         dropout = Dropout(self.dropout)
-        keys = self.data_rng.integers(2**32, size=len(self.network.activations)).tolist()
+        keys = self.data_rng.integers(2**32, size=len(self.network.hidden)).tolist()
         return lambda depth, a, start, stop: dropout(a, keys[depth], start, stop)
 
     def _evolve(self, record):

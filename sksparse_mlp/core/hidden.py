@@ -1,0 +1,175 @@
+"""What follows a hidden layer's products: batch normalisation and the activation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sksparse_mlp.core import kernels
+
+# Share of a new batch in the moving averages, and what is added to a variance.
+NORM_MOMENTUM = 0.1
+NORM_EPSILON = 1e-5
+
+
+@dataclass
+class BatchNorm:
+    """Affine batch normalisation of the neurons of one layer (Ioffe and Szegedy 2015).
+
+    Attributes
+    ----------
+    gain, shift : ndarray of shape (n_neurons,)
+        The learned scale and offset.
+    mean, variance : ndarray of shape (n_neurons,)
+        Moving averages over batches, used for prediction.
+    """
+
+    gain: np.ndarray
+    shift: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def initial(cls, n_neurons: int, dtype) -> "BatchNorm":
+        zeros, ones = np.zeros(n_neurons, dtype), np.ones(n_neurons, dtype)
+        return cls(ones, zeros, zeros.copy(), ones.copy())
+
+    def copy(self) -> "BatchNorm":
+        return BatchNorm(**{name: values.copy() for name, values in vars(self).items()})
+
+
+class Hidden:
+    """Batch normalisation, activation and their trained parameters, for one layer.
+
+    Parameters
+    ----------
+    activation : Activation
+        A member of the public family, asked for values and derivatives.
+    parameters : ndarray of shape (n_parameters, 1) or (n_parameters, n_neurons)
+        The activation's parameters in this layer.
+    n_neurons : int
+    norm : BatchNorm or None
+    """
+
+    def __init__(
+        self,
+        activation: Any,
+        parameters: np.ndarray,
+        n_neurons: int,
+        norm: BatchNorm | None,
+    ):
+        self.activation = activation
+        self.parameters = parameters
+        self.n_neurons = n_neurons
+        self.norm = norm
+        dtype = parameters.dtype
+        self.gradient = np.zeros((parameters.shape[0], n_neurons), dtype)
+        self.slots: list[np.ndarray] = []
+        self._epoch_gradient = np.zeros_like(parameters)
+        self._n_batches = 0
+        if norm is not None:
+            self._inverse_deviation = np.empty(n_neurons, dtype)
+            self.gain_gradient = np.empty(n_neurons, dtype)
+            self.shift_gradient = np.empty(n_neurons, dtype)
+
+    def copy(self) -> "Hidden":
+        """The same with copied parameters, without optimizer slots."""
+        norm = None if self.norm is None else self.norm.copy()
+        return Hidden(self.activation, self.parameters.copy(), self.n_neurons, norm)
+
+    def is_finite(self) -> bool:
+        arrays = [self.parameters, *([] if self.norm is None else vars(self.norm).values())]
+        return all(bool(np.isfinite(array).all()) for array in arrays)
+
+    def forward(self, u, z, a, start, stop, *, training):
+        """From products ``u`` to pre-activations ``z`` and activations ``a``, some rows.
+
+        All are (n_neurons, batch). When training with batch normalisation ``u`` is left
+        normalised, for `backward`; without it ``u`` and ``z`` are the same array.
+        """
+        norm = self.norm
+        if norm is not None and training:
+            kernels.normalise_batch(
+                u, z, norm.gain, norm.shift, norm.mean, norm.variance,
+                self._inverse_deviation, NORM_MOMENTUM, NORM_EPSILON, start, stop,
+            )  # fmt: skip
+        elif norm is not None:
+            kernels.normalise(
+                u, z, norm.gain, norm.shift, norm.mean, norm.variance,
+                NORM_EPSILON, start, stop,
+            )  # fmt: skip
+        self.activation.forward(z, a, self.parameters, start, stop)
+
+    def backward(self, u, z, da, start, stop):
+        """Turn the gradient for the activations into that for the products, in place."""
+        self.activation.backward(z, da, self.parameters, self.gradient, start, stop)
+        if self.norm is not None:
+            kernels.normalise_batch_gradient(
+                u, da, self.norm.gain, self._inverse_deviation,
+                self.gain_gradient, self.shift_gradient, start, stop,
+            )  # fmt: skip
+
+    def parameter_gradient(self) -> np.ndarray:
+        """Gradient of the activation's parameters, summed over what shares them."""
+        if self.parameters.shape[1] == self.n_neurons:
+            return self.gradient
+        return self.gradient.sum(axis=1, keepdims=True)
+
+    def add_slots(self, n_slots: int) -> None:
+        """Give the optimizer ``n_slots`` zero arrays per trained array, once."""
+        if not self.slots:
+            self.slots = [
+                np.zeros((n_slots, values.size), values.dtype) for values in self._trained()
+            ]
+
+    def take_slots(self, other: "Hidden") -> None:
+        """Take over the optimizer slots of ``other`` if its trained arrays are alike."""
+        shapes, others = ([v.shape for v in unit._trained()] for unit in (self, other))
+        if shapes == others:
+            self.slots = other.slots
+
+    def step(self, optimizer, rate: float, n_updates: int, scale: float) -> None:
+        """Let the trained parameters follow the gradient of the last batch."""
+        if self.norm is not None:
+            gradients = self.gain_gradient, self.shift_gradient
+            values = self.norm.gain, self.norm.shift
+            for value, gradient, slots in zip(
+                values, gradients, self.slots[-2:], strict=True
+            ):
+                optimizer.update(value, gradient, slots, rate, n_updates, scale)
+        if not self.activation.learnable:
+            return
+        if self.activation.update == "batch":
+            self._step_activation(
+                optimizer, self.parameter_gradient(), rate, n_updates, scale
+            )
+        else:
+            self._epoch_gradient += scale * self.parameter_gradient()
+            self._n_batches += 1
+
+    def end_epoch(self, optimizer, rate: float, n_epochs: int) -> None:
+        """Let parameters that learn once per epoch follow the mean of its gradients."""
+        if self._n_batches:
+            self._step_activation(
+                optimizer, self._epoch_gradient, rate, n_epochs, 1 / self._n_batches
+            )
+            self._epoch_gradient[:] = 0
+            self._n_batches = 0
+
+    def _step_activation(self, optimizer, gradient, rate, n_updates, scale):
+        optimizer.update(
+            self.parameters.reshape(-1),
+            gradient.reshape(-1),
+            self.slots[0],
+            rate * self.activation.learning_rate_factor,
+            n_updates,
+            scale,
+        )
+
+    def _trained(self) -> Iterator[np.ndarray]:
+        if self.activation.learnable:
+            yield self.parameters
+        if self.norm is not None:
+            yield self.norm.gain
+            yield self.norm.shift
