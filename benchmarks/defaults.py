@@ -8,7 +8,6 @@ run continues where it was.
 import argparse
 import json
 import os
-import time
 import warnings
 from pathlib import Path
 
@@ -88,22 +87,16 @@ def load(name):
 
 
 def measure(name, variant):
-    """Mean accuracy and fit time over three stratified folds."""
+    """Mean accuracy over three stratified folds."""
     X, y, scaler = load(name)
-    scores, started = [], time.perf_counter()
+    scores = []
     for train, test in StratifiedKFold(3, shuffle=True, random_state=0).split(X, y):
         model = make_pipeline(scaler, SparseMLPClassifier(**variant, random_state=0))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(X[train], y[train])
         scores.append(model.score(X[test], y[test]))
-    seconds = (time.perf_counter() - started) / len(scores)
-    return {
-        "data": name,
-        "variant": label(variant),
-        "accuracy": np.mean(scores),
-        "s": seconds,
-    }
+    return {"data": name, "variant": label(variant), "accuracy": np.mean(scores)}
 
 
 def label(variant):
@@ -119,9 +112,8 @@ def missing_cells(names):
 
 
 def summary(cells):
-    """One row per variant: accuracy in percent, gain over the defaults, time to fit."""
+    """One row per variant: accuracy in percent and gain over the defaults."""
     accuracy = 100 * cells.pivot(index="variant", columns="data", values="accuracy")
-    seconds = cells.pivot(index="variant", columns="data", values="s")
     gain = accuracy - accuracy.loc["defaults"]
     table = pd.DataFrame(
         {
@@ -130,7 +122,6 @@ def summary(cells):
             "gain": gain.mean(axis=1),
             "better on": (gain > 0.2).sum(axis=1),
             "worse on": (gain < -0.2).sum(axis=1),
-            "time": (seconds / seconds.loc["defaults"]).median(axis=1),
         }
     )
     return table.join(accuracy.round(1)).loc[[label(variant) for variant in VARIANTS]]
@@ -145,8 +136,7 @@ each other row changes what it names. Accuracy in percent, mean of three stratif
 folds of at most {n} training samples of each data set, features standardised (pixels
 divided by the largest value), float32, `random_state=0`; test parts are never read.
 *gain* is the mean difference to the defaults, *better on* and *worse on* count data
-sets that differ by more than 0.2 points, *time* is the median ratio of fit times (one
-thread, on a shared machine).
+sets that differ by more than 0.2 points.
 
 The defaults come from a search in two rounds that changed one parameter at a time:
 first around all_relu, batch 128, alpha 1e-4, no dropout and 100 epochs, then around the

@@ -396,7 +396,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     growth : str or Growth, default="random"
         Where new connections grow: "random", or an instance from
-        :mod:`sksparse_mlp.topology`. They start at weight zero without momentum.
+        :mod:`sksparse_mlp.topology`. They start without momentum, at weight zero.
 
     evolve_every : "epoch" or int, default="epoch"
         When the topology evolves: after each epoch of `fit` but the last and never in

@@ -3,20 +3,42 @@
 A new initialisation is one class and one line of :data:`INITIALIZERS`.
 """
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
 
+from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.edge_of_chaos import edge_of_chaos
 
-__all__ = ["HeNormal", "HeUniform", "XavierNormal", "XavierUniform"]
+__all__ = [
+    "EdgeOfChaos",
+    "HeNormal",
+    "HeUniform",
+    "XavierNormal",
+    "XavierUniform",
+    "edge_of_chaos",
+]
 
 
 class Initializer(BaseEstimator):
-    """Base of the initialisations: independent weights of a given variance, zero biases."""
+    """Base of the initialisations: independent weights of a given variance, zero biases.
+
+    All methods are told the activation ``before`` the layer, which feeds it, None for
+    the first layer, and the one ``after`` it, None for the output layer.
+    """
 
     _parameter_constraints: dict = {}
 
-    def variance(self, fan_in: np.ndarray, fan_out: float) -> np.ndarray:
+    def variance(
+        self,
+        fan_in: np.ndarray,
+        fan_out: float,
+        before: Activation | None = None,
+        after: Activation | None = None,
+    ) -> np.ndarray:
         """Variance of the weights into neurons with ``fan_in`` connections each.
 
         ``fan_out`` is the mean number of connections that leave an input neuron.
@@ -27,12 +49,29 @@ class Initializer(BaseEstimator):
         """``size`` independent variates of variance 1."""
         raise NotImplementedError
 
-    def __call__(self, layer: SparseLayer, rng: np.random.Generator, before=None, after=None) -> None:
-        """Set the weights of a sparse layer."""
-        fan_in = np.maximum(layer.fan_in, 1)
-        scale = np.sqrt(self.variance(fan_in, layer.n_connections / layer.n_in))
+    def draw_bias(
+        self,
+        rng: np.random.Generator,
+        size: int,
+        before: Activation | None = None,
+        after: Activation | None = None,
+    ) -> np.ndarray:
+        """Biases of ``size`` neurons."""
+        return np.zeros(size)
+
+    def __call__(
+        self,
+        layer: SparseLayer,
+        rng: np.random.Generator,
+        before: Activation | None = None,
+        after: Activation | None = None,
+    ) -> None:
+        """Set the weights and biases of a sparse layer."""
+        fan_in, fan_out = np.maximum(layer.fan_in, 1), layer.n_connections / layer.n_in
+        scale = np.sqrt(self.variance(fan_in, fan_out, before, after))
         layer.weights[:] = self.draw(rng, layer.n_connections)
         layer.weights *= np.repeat(scale.astype(layer.weights.dtype), layer.fan_in)
+        layer.bias[:] = self.draw_bias(rng, layer.n_out, before, after)
 
 
 class _Uniform:
@@ -46,12 +85,12 @@ class _Normal:
 
 
 class _He:
-    def variance(self, fan_in, fan_out):
+    def variance(self, fan_in, fan_out, before=None, after=None):
         return 2 / fan_in
 
 
 class _Xavier:
-    def variance(self, fan_in, fan_out):
+    def variance(self, fan_in, fan_out, before=None, after=None):
         return 2 / (fan_in + fan_out)
 
 
@@ -99,9 +138,60 @@ class XavierNormal(_Xavier, _Normal, Initializer):
     """
 
 
+class EdgeOfChaos(_Normal, Initializer):
+    """Normal weights of variance sigma_w2 / fan_in, normal biases of variance sigma_b2.
+
+    Both are those of :func:`edge_of_chaos` for the activation before the layer, so that
+    pre-activations of variance q stay at q from layer to layer. The first layer has no
+    activation before it: its weights have variance (q - sigma_b2) / fan_in, with the
+    sigma_b2 of the activation after it, so that features of mean square 1 are brought
+    to variance q. This choice for the first layer is not from the article.
+
+    Parameters
+    ----------
+    q : float, default=1.0
+        Variance of the pre-activations, greater than 0.
+
+    References
+    ----------
+    Price et al., *Deep Neural Network Initialization with Sparsity Inducing
+    Activations*, 2024.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.activations import ReLU
+    >>> from sksparse_mlp.initializers import EdgeOfChaos
+    >>> round(EdgeOfChaos().variance(fan_in=8, fan_out=2, before=ReLU()), 6)
+    0.25
+    """
+
+    _parameter_constraints: dict = {"q": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, q: float = 1.0):
+        self.q = q
+
+    def variance(self, fan_in, fan_out, before=None, after=None):
+        point = self._point(before, after)
+        return (point.q - point.sigma_b2 if before is None else point.sigma_w2) / fan_in
+
+    def draw_bias(self, rng, size, before=None, after=None):
+        return np.sqrt(self._point(before, after).sigma_b2) * self.draw(rng, size)
+
+    def _point(self, before, after):
+        activation = after if before is None else before
+        if activation is None:
+            raise ValueError(
+                "EdgeOfChaos needs the activation of a hidden layer, and there is none: "
+                "the network has no hidden layer. Choose another initialisation, such as "
+                '"xavier_uniform".'
+            )
+        return edge_of_chaos(activation, self.q)
+
+
 INITIALIZERS: dict[str, type[Initializer]] = {
     "he_uniform": HeUniform,
     "he_normal": HeNormal,
     "xavier_uniform": XavierUniform,
     "xavier_normal": XavierNormal,
+    "edge_of_chaos": EdgeOfChaos,
 }

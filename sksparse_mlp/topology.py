@@ -4,8 +4,11 @@ A growth rule is a cloneable holder of parameters. A new one is one class and on
 of :data:`GROWTHS`.
 """
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
 
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.sampling import sample_sorted
@@ -55,14 +58,15 @@ class Growth(BaseEstimator):
     """Base of the growth rules: weak connections go, as many grow elsewhere."""
 
     _parameter_constraints: dict = {}
+    scale = 0.0
 
     def evolve(
         self, layer: SparseLayer, zeta: float, rng: np.random.Generator
     ) -> tuple[int, int]:
         """Replace the weakest connections of a sparse layer.
 
-        New connections start at weight zero and without momentum; their number equals
-        that of the removed ones.
+        New connections start without momentum, at weight zero or, where the rule has a
+        ``scale``, at normal weights; their number equals that of the removed ones.
 
         Parameters
         ----------
@@ -79,8 +83,12 @@ class Growth(BaseEstimator):
         removed = weakest(layer.weights, zeta)
         keep = np.ones(layer.n_connections, dtype=bool)
         keep[removed] = False
-        layer.rewire(keep, self.free_ranks(layer, keep, removed.size, rng))
-        return removed.size, removed.size
+        grown = layer.rewire(keep, self.free_ranks(layer, keep, removed.size, rng))
+        if self.scale > 0:
+            rows = np.searchsorted(layer.indptr, grown, side="right") - 1
+            deviation = self.scale * np.sqrt(2 / layer.fan_in[rows])
+            layer.weights[grown] = deviation * rng.standard_normal(grown.size)
+        return removed.size, grown.size
 
     def free_ranks(
         self, layer: SparseLayer, keep: np.ndarray, size: int, rng: np.random.Generator
@@ -96,12 +104,24 @@ class Growth(BaseEstimator):
 class RandomGrowth(Growth):
     """New connections anywhere, all free positions being equally likely (SET).
 
+    Parameters
+    ----------
+    scale : float, default=0.0
+        Standard deviation of the normal weights of new connections, relative to that of
+        He's initialisation, ``sqrt(2 / fan_in)``. 0 starts them at zero, which does not
+        disturb what the network has learned; ``docs/new_weights.md`` has the comparison.
+
     Examples
     --------
     >>> from sksparse_mlp.topology import RandomGrowth
-    >>> RandomGrowth()
-    RandomGrowth()
+    >>> RandomGrowth(scale=0.1)
+    RandomGrowth(scale=0.1)
     """
+
+    _parameter_constraints: dict = {"scale": [Interval(Real, 0, None, closed="left")]}
+
+    def __init__(self, scale: float = 0.0):
+        self.scale = scale
 
     def free_ranks(self, layer, keep, size, rng):
         n_free = layer.n_in * layer.n_out - (layer.n_connections - size)

@@ -156,7 +156,7 @@ class SparseLayer:
         )
         return weights, bias
 
-    def rewire(self, keep: np.ndarray, ranks: np.ndarray) -> None:
+    def rewire(self, keep: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         """Replace the connections that are not kept by new ones of weight zero.
 
         Parameters
@@ -165,6 +165,11 @@ class SparseLayer:
         ranks : ndarray of dtype int64
             Where the new connections go: sorted ranks among the positions (row-major)
             that no kept connection holds, one for each connection that is not kept.
+
+        Returns
+        -------
+        ndarray of shape (n_grown,), dtype intp
+            Indices of the new connections.
         """
         indptr, indices = np.empty_like(self.indptr), np.empty_like(self.indices)
         source = np.empty(self.n_connections, np.int64)
@@ -174,6 +179,7 @@ class SparseLayer:
         self.weights = _take(self.weights, source)
         self.slots = [(_take(slot, source), bias_slot) for slot, bias_slot in self.slots]
         self._set_pattern(indptr, indices)
+        return np.flatnonzero(source < 0)
 
     @property
     def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
