@@ -33,6 +33,15 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     dx[start:stop] = (W_transposed @ dz)[start:stop]
 
 
+def forward_skipping(indptr, indices, weights, bias, x, z, start, stop):
+    W_transposed = dense(indptr, indices, weights, len(z))
+    forward_skipping_full(W_transposed, bias, x, z, start, stop)
+
+
+def forward_skipping_full(weights, bias, x, z, start, stop):
+    z[:, start:stop] = (weights.T @ x + bias[:, np.newaxis])[:, start:stop]
+
+
 def sum_of_squares(values):
     return np.sum(values.astype(np.float64) ** 2)
 
@@ -65,8 +74,7 @@ def sgd_step(
     places = slice(indptr[start], indptr[stop]), slice(start, stop)
     parameters = (weights, velocity), (bias, bias_velocity)
     for part, g, (w, v) in zip(places, gradients, parameters, strict=True):
-        v[part] = flushed(momentum * v - rate * g, tiny)[part]
-        w[part] += (momentum * v - rate * g if nesterov else v)[part]
+        sgd_update(w[part], v[part], g[part], rate, momentum, nesterov, 1, tiny)
 
 
 def adam_step(
@@ -77,9 +85,59 @@ def adam_step(
     places = slice(indptr[start], indptr[stop]), slice(start, stop)
     parameters = (weights, first, second), (bias, bias_first, bias_second)
     for part, g, (w, m, v) in zip(places, gradients, parameters, strict=True):
-        m[part] = flushed(beta_1 * m + (1 - beta_1) * g, tiny)[part]
-        v[part] = flushed(beta_2 * v + (1 - beta_2) * g**2, tiny)[part]
-        w[part] -= (rate * m / (np.sqrt(v) + epsilon))[part]
+        adam_update(
+            w[part], m[part], v[part], g[part], rate, beta_1, beta_2, epsilon, 1, tiny
+        )
+
+
+def sgd_update(values, velocity, gradient, rate, momentum, nesterov, scale, tiny):
+    g = scale * gradient
+    velocity[:] = flushed(momentum * velocity - rate * g, tiny)
+    values += momentum * velocity - rate * g if nesterov else velocity
+
+
+def adam_update(
+    values, first, second, gradient, rate, beta_1, beta_2, epsilon, scale, tiny
+):
+    g = scale * gradient
+    first[:] = flushed(beta_1 * first + (1 - beta_1) * g, tiny)
+    second[:] = flushed(beta_2 * second + (1 - beta_2) * g**2, tiny)
+    values -= rate * first / (np.sqrt(second) + max(epsilon, tiny))
+
+
+# --- batch normalisation --------------------------------------------------------------
+
+
+def normalise_batch(
+    u, z, gain, shift, mean, variance, inverse_deviation, momentum, epsilon, start, stop
+):
+    rows = slice(start, stop)
+    batch_mean, batch_variance = u[rows].mean(axis=1), u[rows].var(axis=1)
+    size = u.shape[1]
+    unbiased = batch_variance * size / max(size - 1, 1)
+    mean[rows] = (1 - momentum) * mean[rows] + momentum * batch_mean
+    variance[rows] = (1 - momentum) * variance[rows] + momentum * unbiased
+    inverse_deviation[rows] = 1 / np.sqrt(batch_variance + epsilon)
+    u[rows] = (u[rows] - batch_mean[:, np.newaxis]) * inverse_deviation[rows, np.newaxis]
+    z[rows] = gain[rows, np.newaxis] * u[rows] + shift[rows, np.newaxis]
+
+
+def normalise(u, z, gain, shift, mean, variance, epsilon, start, stop):
+    centered = u - mean[:, np.newaxis]
+    normalised = centered / np.sqrt(variance + epsilon)[:, np.newaxis]
+    z[start:stop] = (gain[:, np.newaxis] * normalised + shift[:, np.newaxis])[start:stop]
+
+
+def normalise_batch_gradient(
+    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, start, stop
+):
+    rows = slice(start, stop)
+    gain_gradient[rows] = np.sum(dz * u, axis=1)[rows]
+    shift_gradient[rows] = np.sum(dz, axis=1)[rows]
+    d = gain[:, np.newaxis] * dz
+    along = u * np.mean(d * u, axis=1, keepdims=True)
+    centered = d - d.mean(axis=1, keepdims=True) - along
+    dz[rows] = (inverse_deviation[:, np.newaxis] * centered)[rows]
 
 
 # --- activations ----------------------------------------------------------------------
@@ -89,12 +147,54 @@ def copy_rows(z, a, start, stop):
     a[start:stop] = z[start:stop]
 
 
-def leaky_relu(z, a, slope, start, stop):
-    a[start:stop] = np.where(z > 0, z, slope * z)[start:stop]
+def leaky_relu(z, a, slopes, start, stop):
+    a[start:stop] = np.where(z > 0, z, slopes[:, np.newaxis] * z)[start:stop]
 
 
-def leaky_relu_gradient(z, da, slope, start, stop):
-    da[start:stop] *= np.where(z > 0, 1, slope)[start:stop]
+def leaky_relu_gradient(z, da, slopes, start, stop):
+    da[start:stop] *= np.where(z > 0, 1, slopes[:, np.newaxis])[start:stop]
+
+
+def slope_gradient(z, da, gradient, start, stop):
+    gradient[start:stop] = np.sum(da * np.where(z > 0, 0, z), axis=1)[start:stop]
+
+
+def srelu(z, a, parameters, start, stop):
+    left, left_slope, right, right_slope = parameters[:, :, np.newaxis]
+    below = left + left_slope * (z - left)
+    above = right + right_slope * (z - right)
+    a[start:stop] = np.select([z <= left, z >= right], [below, above], z)[start:stop]
+
+
+def srelu_gradient(z, da, parameters, gradient, start, stop):
+    left, left_slope, right, right_slope = parameters[:, :, np.newaxis]
+    below, above = da * (z <= left), da * ((z > left) & (z >= right))
+    of_parameters = (
+        below * (1 - left_slope),
+        below * (z - left),
+        above * (1 - right_slope),
+        above * (z - right),
+    )
+    gradient[:, start:stop] = np.sum(of_parameters, axis=2)[:, start:stop]
+    slope = np.select([z <= left, z >= right], [left_slope, right_slope], 1)
+    da[start:stop] *= slope[start:stop]
+
+
+def clipped_shift(z, a, threshold, clip, start, stop):
+    a[start:stop] = np.clip(z - threshold, 0, clip)[start:stop]
+
+
+def clipped_shift_gradient(z, da, threshold, clip, start, stop):
+    da[start:stop] *= ((z > threshold) & (z < threshold + clip))[start:stop]
+
+
+def clipped_shrink(z, a, threshold, clip, start, stop):
+    a[start:stop] = (np.sign(z) * np.clip(np.abs(z) - threshold, 0, clip))[start:stop]
+
+
+def clipped_shrink_gradient(z, da, threshold, clip, start, stop):
+    size = np.abs(z)
+    da[start:stop] *= ((size > threshold) & (size < threshold + clip))[start:stop]
 
 
 def logistic(z, a, start, stop):

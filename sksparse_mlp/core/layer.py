@@ -69,6 +69,11 @@ class SparseLayer:
         columns = sparse.csc_array(coef, copy=True)
         columns.sum_duplicates()
         bias = np.array(intercept, dtype=columns.dtype)
+        if bias.shape != columns.shape[1:]:
+            raise ValueError(
+                f"A layer of shape {columns.shape} needs {columns.shape[1]} biases, got an "
+                f"array of shape {bias.shape}."
+            )
         return cls(columns.indptr, columns.indices, columns.data, bias, coef.shape[0])
 
     def to_coef(self) -> sparse.csr_array:

@@ -60,11 +60,60 @@ def backward_input_arguments(rng, dtype, batch):
     return arguments | {"positions": positions}
 
 
+def skipping_arguments(rng, dtype, batch):
+    """The rows of the pattern are input neurons; samples differ in how many are on."""
+    indptr, indices = random_pattern(rng)
+    x = rng.standard_normal((len(FAN_INS), batch)).astype(dtype)
+    x[rng.random(x.shape) > np.linspace(0, 1, batch)] = 0
+    arguments = {"indptr": indptr, "indices": indices, "x": x, "start": 0, "stop": batch}
+    arguments["weights"] = rng.standard_normal(indices.size).astype(dtype)
+    arguments["bias"] = rng.standard_normal(N_INPUTS).astype(dtype)
+    return arguments | {"z": np.full((N_INPUTS, batch), np.nan, dtype)}
+
+
+def full_skipping_arguments(rng, dtype, batch):
+    arguments = skipping_arguments(rng, dtype, batch)
+    weights = rng.standard_normal((len(FAN_INS), N_INPUTS)).astype(dtype)
+    return arguments | {"weights": weights}
+
+
+def vector_arguments(rng, dtype, batch):
+    arguments = layer_arguments(rng, dtype, batch)
+    return arguments | {"values": arguments["weights"]}
+
+
 def elementwise_arguments(rng, dtype, batch):
-    z, a, da = 3 * rng.standard_normal((3, len(FAN_INS), batch)).astype(dtype)
-    arguments = {"z": z, "a": a, "da": da, "slope": -0.3, "key": int(rng.integers(2**32))}
-    arguments |= {"threshold": round(0.3 * 2**32), "scale": 1 / 0.7}
-    return arguments | {"start": 0, "stop": len(z)}
+    """Even batches have one slope for all neurons, odd ones one per neuron."""
+    n_rows = len(FAN_INS)
+    z, a, da = 3 * rng.standard_normal((3, n_rows, batch)).astype(dtype)
+    arguments = {"z": z, "a": a, "da": da, "key": int(rng.integers(2**32))}
+    arguments["slopes"] = rng.standard_normal(n_rows if batch % 2 else 1).astype(dtype)
+    arguments |= {"gradient": np.full(n_rows, np.nan, dtype), "scale": 1 / 0.7}
+    return arguments | {"threshold": round(0.3 * 2**32), "start": 0, "stop": n_rows}
+
+
+def srelu_arguments(rng, dtype, batch):
+    arguments = elementwise_arguments(rng, dtype, batch)
+    parameters = rng.standard_normal((4, len(FAN_INS))).astype(dtype)
+    parameters[2] = parameters[0] + np.abs(parameters[2])
+    arguments |= {"gradient": np.full_like(parameters, np.nan)}
+    return arguments | {"parameters": parameters}
+
+
+def clipped_arguments(rng, dtype, batch):
+    clip = 1.5 if batch % 2 else np.inf
+    return elementwise_arguments(rng, dtype, batch) | {"threshold": 0.75, "clip": clip}
+
+
+def norm_arguments(rng, dtype, batch):
+    n_rows = len(FAN_INS)
+    u, z, dz = 3 + 2 * rng.standard_normal((3, n_rows, batch)).astype(dtype)
+    arguments = {"u": u, "z": z, "dz": dz, "momentum": 0.3, "epsilon": 0.01}
+    for name in ("gain", "shift", "mean", "gain_gradient", "shift_gradient"):
+        arguments[name] = rng.standard_normal(n_rows).astype(dtype)
+    for name in ("variance", "inverse_deviation"):
+        arguments[name] = rng.exponential(size=n_rows).astype(dtype)
+    return arguments | {"start": 0, "stop": n_rows}
 
 
 def loss_arguments(rng, dtype, batch, n_classes):
@@ -112,13 +161,27 @@ def topology_arguments(rng, dtype, batch):
 ARGUMENTS = {
     "forward": layer_arguments,
     "backward_input": backward_input_arguments,
+    "forward_skipping": skipping_arguments,
+    "forward_skipping_full": full_skipping_arguments,
     "sum_of_squares": topology_arguments,
     "weight_gradient": layer_arguments,
     "sgd_step": layer_arguments,
     "adam_step": layer_arguments,
+    "sgd_update": vector_arguments,
+    "adam_update": vector_arguments,
+    "normalise_batch": norm_arguments,
+    "normalise": norm_arguments,
+    "normalise_batch_gradient": norm_arguments,
     "copy_rows": elementwise_arguments,
     "leaky_relu": elementwise_arguments,
     "leaky_relu_gradient": elementwise_arguments,
+    "slope_gradient": elementwise_arguments,
+    "srelu": srelu_arguments,
+    "srelu_gradient": srelu_arguments,
+    "clipped_shift": clipped_arguments,
+    "clipped_shift_gradient": clipped_arguments,
+    "clipped_shrink": clipped_arguments,
+    "clipped_shrink_gradient": clipped_arguments,
     "logistic": elementwise_arguments,
     "logistic_gradient": elementwise_arguments,
     "tanh": elementwise_arguments,
@@ -131,8 +194,13 @@ ARGUMENTS = {
     "merge_pattern": topology_arguments,
     "take_or_zero": topology_arguments,
 }
-BY_ROWS = [
+BY_RANGE = [
     name for name in KERNELS if "stop" in inspect.signature(getattr(naive, name)).parameters
+]
+ACTIVATION_KERNELS = [
+    name
+    for name in KERNELS
+    if [*inspect.signature(getattr(naive, name)).parameters][:2] == ["z", "a"]
 ]
 
 
@@ -184,8 +252,8 @@ def test_kernel_equals_twin(name, dtype, batch):
 
 @pytest.mark.parametrize(("start", "stop"), [(2, 6), (0, 1), (8, 9), (4, 4)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", BY_ROWS)
-def test_kernel_equals_twin_on_a_range_of_rows(name, dtype, start, stop):
+@pytest.mark.parametrize("name", BY_RANGE)
+def test_kernel_equals_twin_on_a_range(name, dtype, start, stop):
     arguments = arguments_of(name, dtype, batch=33) | {"start": start, "stop": stop}
     actual = call(getattr(kernels, name), arguments)
     assert_close(actual, call(getattr(naive, name), arguments), dtype)
@@ -193,11 +261,11 @@ def test_kernel_equals_twin_on_a_range_of_rows(name, dtype, start, stop):
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", BY_ROWS)
-def test_sharing_rows_changes_no_bit(name, dtype, batch):
+@pytest.mark.parametrize("name", BY_RANGE)
+def test_sharing_the_range_changes_no_bit(name, dtype, batch):
     arguments = arguments_of(name, dtype, batch)
-    shared = dict(arguments)
-    for start, stop in pairwise([0, 1, 5, len(FAN_INS)]):
+    shared, end = dict(arguments), arguments["stop"]
+    for start, stop in pairwise([0, (end + 2) // 5, (end + 1) // 2, end]):
         shared = call(getattr(kernels, name), shared | {"start": start, "stop": stop})
         shared = arguments | shared
     assert_identical(shared, call(getattr(kernels, name), arguments))
@@ -215,13 +283,87 @@ def test_output_of_a_sample_is_the_same_in_every_batch(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["logistic", "tanh", "leaky_relu", "copy_rows"])
+@pytest.mark.parametrize("name", ACTIVATION_KERNELS)
 def test_activation_may_overwrite_its_input(name, dtype):
     arguments = arguments_of(name, dtype, batch=33)
     apart = call(getattr(kernels, name), arguments)["a"]
     z = arguments["z"].copy()
     getattr(kernels, name)(*(arguments | {"z": z, "a": z}).values())
     np.testing.assert_array_equal(z, apart)
+
+
+def test_normalised_values_may_overwrite_their_input():
+    arguments = arguments_of("normalise", np.float64, batch=33)
+    apart = call(kernels.normalise, arguments)["z"]
+    u = arguments["u"].copy()
+    kernels.normalise(*(arguments | {"u": u, "z": u}).values())
+    np.testing.assert_array_equal(u, apart)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ACTIVATION_KERNELS)
+def test_activation_keeps_nan_visible(name, dtype):
+    arguments = arguments_of(name, dtype, batch=33)
+    bad = np.random.default_rng(0).random(arguments["z"].shape) < 0.3
+    arguments["z"][bad] = np.nan
+    np.testing.assert_array_equal(
+        np.isnan(call(getattr(kernels, name), arguments)["a"]), bad
+    )
+
+
+@pytest.mark.parametrize("name", ["normalise", "normalise_batch"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_normalisation_keeps_what_is_not_finite_visible(name, bad):
+    arguments = arguments_of(name, np.float32, batch=16)
+    arguments["u"][2, 3] = bad
+    with np.errstate(invalid="ignore"):
+        results = call(getattr(kernels, name), arguments)
+    assert not np.isfinite(results["z"][2, 3])
+    assert np.isfinite(results["z"][[0, 1, 3]]).all()
+    if name == "normalise_batch":
+        assert not np.isfinite([results["mean"][2], results["variance"][2]]).any()
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_training_moments_of_a_batch_are_standard(batch):
+    arguments = arguments_of("normalise_batch", np.float64, batch) | {"epsilon": 0.0}
+    if batch == 1:
+        arguments["epsilon"] = 1e-5
+    u = call(kernels.normalise_batch, arguments)["u"]
+    np.testing.assert_allclose(u.mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(u.std(axis=1), 1 if batch > 1 else 0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clipped_activations_are_exactly_zero_up_to_the_threshold(dtype):
+    z = np.array([[-0.5, -0.0, 0.0, 0.25, 0.5, 0.75, 1.5, 2.0]], dtype)
+    shifted, shrunk = np.empty_like(z), np.empty_like(z)
+    kernels.clipped_shift(z, shifted, 0.5, 1.0, 0, 1)
+    kernels.clipped_shrink(-z, shrunk, 0.5, 1.0, 0, 1)
+    expected = [[0, 0, 0, 0, 0, 0.25, 1, 1]]
+    np.testing.assert_array_equal(shifted, expected)
+    np.testing.assert_array_equal(shrunk, -np.array(expected))
+
+
+@pytest.mark.parametrize("name", ["forward_skipping", "forward_skipping_full"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_skipping_zeros_keeps_what_is_not_finite_visible(name, bad):
+    arguments = arguments_of(name, np.float32, batch=16)
+    arguments["x"][:] = 0
+    arguments["x"][-1, 5] = bad
+    z = call(getattr(kernels, name), arguments)["z"]
+    fed = slice(None) if name.endswith("full") else arguments["indices"][-FAN_INS[-1] :]
+    assert not np.isfinite(z[fed, 5]).any()
+    assert np.isfinite(np.delete(z, 5, axis=1)).all()
+
+
+@pytest.mark.parametrize("name", ["forward_skipping", "forward_skipping_full"])
+def test_weights_of_inputs_that_are_zero_are_not_read(name):
+    arguments = arguments_of(name, np.float64, batch=5)
+    arguments["x"][:] = 0
+    arguments["weights"][:] = np.nan
+    z = call(getattr(kernels, name), arguments)["z"]
+    np.testing.assert_array_equal(z, np.tile(arguments["bias"], (5, 1)).T)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sksparse_mlp.activations import ACTIVATIONS
+from sksparse_mlp.activations import ACTIVATIONS, CST, CReLU, Identity, ReLU
 from sksparse_mlp.core import workers as workers_module
+from sksparse_mlp.core.hidden import NORM_EPSILON, BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
 from sksparse_mlp.core.network import PREDICTION_BATCH, Dropout, Network
@@ -21,15 +22,43 @@ BATCH = 5
 HERE = Workers(n_jobs=1)
 
 
-def new_network(name, loss=SoftmaxCrossEntropy, epsilon=1.8, dtype=np.float64, seed=0):
-    """Three layers, the hidden ones of 8 and 7 neurons, with random biases."""
+def new_norm(rng, n_neurons, dtype):
+    """Batch normalisation far from its initial values."""
+    values = rng.standard_normal((3, n_neurons)), rng.uniform(0.5, 2, n_neurons)
+    return BatchNorm(*values[0].astype(dtype), values[1].astype(dtype))
+
+
+def new_hidden(rng, activation, depth, n_neurons, dtype, norm):
+    """Learned parameters differ from neuron to neuron."""
+    parameters = activation.initial_parameters(depth, n_neurons, dtype)
+    if activation.learnable:
+        parameters += rng.uniform(-0.2, 0.2, parameters.shape).astype(dtype)
+    norm = new_norm(rng, n_neurons, dtype) if norm else None
+    return Hidden(activation, parameters, n_neurons, norm)
+
+
+def new_network(
+    name,
+    loss=SoftmaxCrossEntropy,
+    epsilon=1.8,
+    dtype=np.float64,
+    seed=0,
+    norm=False,
+    hidden_sizes=(8, 7),
+):
+    """Sparse layers with random biases, the last one being full."""
     rng = np.random.default_rng(seed)
-    sizes = [6, 8, 7, N_OUTPUTS[loss]]
+    sizes = [6, *hidden_sizes, N_OUTPUTS[loss]]
     layers = [SparseLayer.random(*pair, epsilon, rng, dtype) for pair in pairwise(sizes)]
     for layer in layers:
-        HeNormal()(layer, rng)
+        HeNormal()(layer, rng, None, None)
         layer.bias[:] = 0.5 * rng.standard_normal(layer.n_out)
-    return Network(layers, [ACTIVATIONS[name]()] * 2, loss)
+    activation = ACTIVATIONS[name]() if isinstance(name, str) else name
+    hidden = [
+        new_hidden(rng, activation, depth, n_neurons, dtype, norm)
+        for depth, n_neurons in enumerate(hidden_sizes, start=1)
+    ]
+    return Network(layers, hidden, loss)
 
 
 def new_batch(network, seed=0, size=BATCH):
@@ -50,7 +79,7 @@ def total_loss(network, batch, mask):
     """The loss of a forward pass; leaves its gradient in ``batch.dz[-1]``."""
     rng = np.random.default_rng(3)
     y = rng.integers(max(2, network.sizes[-1]), size=BATCH)
-    network.forward(batch, HERE, mask)
+    network.forward(batch, HERE, training=True, mask=mask)
     return network.loss.value_and_gradient(
         batch.z[-1], y, rng.uniform(0.5, 2, BATCH), np.arange(BATCH), batch.dz[-1], 0.0
     )
@@ -72,51 +101,92 @@ def gradients(network, batch, mask):
     return [collected["inputs"], *by_layer]
 
 
-def central_differences(function, values, h=1e-5):
+def hidden_gradients(network):
+    """(values, analytic gradient) of all that hidden layers train, after `gradients`."""
+    for unit in network.hidden:
+        if unit.activation.learnable:
+            yield unit.parameters, unit.parameter_gradient()
+        if unit.norm is not None:
+            yield unit.norm.gain, unit.gain_gradient
+            yield unit.norm.shift, unit.shift_gradient
+
+
+def central_differences(function, values, h=1e-4):
+    """Derivatives from five points, exact up to the fifth order of h."""
+
+    def at(place, value):
+        values[place] = value
+        return function()
+
     slopes = np.empty_like(values)
     for place in np.ndindex(values.shape):
-        original = values[place]
-        values[place] = original + h
-        above = function()
-        values[place] = original - h
-        slopes[place] = (above - function()) / (2 * h)
-        values[place] = original
+        x = values[place]
+        near = at(place, x + h) - at(place, x - h)
+        far = at(place, x + 2 * h) - at(place, x - 2 * h)
+        slopes[place] = (8 * near - far) / (12 * h)
+        values[place] = x
     return slopes
+
+
+def distances_from_kinks(unit, z):
+    for neuron, values in enumerate(z):
+        column = [neuron % unit.parameters.shape[1]]
+        kinks = unit.activation.kinks(unit.parameters[:, column])
+        if kinks is not None and kinks.size:
+            yield np.min(np.abs(values[:, np.newaxis] - kinks))
 
 
 def is_away_from_kinks(network, batch):
     """Whether no derivative jumps near any pre-activation."""
-    for depth, (f, z) in enumerate(zip(network.activations, batch.z[:-1], strict=True), 1):
-        below, above = np.ones_like(z), np.ones_like(z)
-        f.backward(z - 1e-3, below, depth, 0, len(z))
-        f.backward(z + 1e-3, above, depth, 0, len(z))
-        if np.max(np.abs(above - below)) > 0.01:
-            return False
-    return True
+    return all(
+        distance > 2e-3
+        for unit, z in zip(network.hidden, batch.z[:-1], strict=True)
+        for distance in distances_from_kinks(unit, z)
+    )
 
 
-def smooth_problem(name, loss, epsilon, mask):
+def smooth_problem(mask, **kwargs):
     for seed in range(100):
-        network = new_network(name, loss, epsilon, seed=seed)
+        network = new_network(**kwargs, seed=seed)
         batch = new_batch(network, seed)
-        network.forward(batch, HERE, mask)
-        if is_away_from_kinks(network, batch):
+        batch.x *= 2
+        network.forward(batch, HERE, training=True, mask=mask)
+        is_alive = all(np.ptp(a) > 0 for a in batch.a)
+        if is_alive and is_away_from_kinks(network, batch):
             return network, batch
     raise AssertionError("every seed puts a pre-activation next to a kink")
 
 
 @pytest.mark.parametrize("mask", [None, frozen_mask()], ids=["all", "dropout"])
+@pytest.mark.parametrize("norm", [False, True], ids=["plain", "norm"])
 @pytest.mark.parametrize("loss", N_OUTPUTS, ids=lambda loss: loss.link)
 @pytest.mark.parametrize("kind", EPSILONS)
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_gradient_is_that_of_central_differences(name, kind, loss, mask):
-    network, batch = smooth_problem(name, loss, EPSILONS[kind], mask)
+def test_gradient_is_that_of_central_differences(name, kind, loss, norm, mask):
+    network, batch = smooth_problem(
+        mask, name=name, loss=loss, epsilon=EPSILONS[kind], norm=norm
+    )
     analytic = gradients(network, batch, mask)
     parameters = [p for layer in network.layers for p in (layer.weights, layer.bias)]
-    for values, expected in zip([batch.x, *parameters], analytic, strict=True):
+    pairs = list(zip([batch.x, *parameters], analytic, strict=True))
+    pairs += [(values, gradient.copy()) for values, gradient in hidden_gradients(network)]
+    for values, expected in pairs:
         numeric = central_differences(lambda: total_loss(network, batch, mask), values)
         error = np.linalg.norm(numeric - expected)
-        assert error < 1e-6 * np.linalg.norm(expected)
+        # What has no effect, as a bias before batch normalisation, leaves rounding errors.
+        assert error < 1e-6 * max(np.linalg.norm(expected), 1e-4)
+
+
+def test_gradients_are_checked_for_all_that_is_trained():
+    network = new_network("srelu", norm=True)
+    gradients(network, new_batch(network), None)
+    checked = [values for values, _ in hidden_gradients(network)]
+    trained = [
+        values
+        for unit in network.hidden
+        for values in (unit.parameters, unit.norm.gain, unit.norm.shift)
+    ]
+    assert all(one is other for one, other in zip(checked, trained, strict=True))
 
 
 def test_gradient_has_an_entry_for_existing_connections_only():
@@ -147,19 +217,47 @@ def test_a_step_may_change_its_layer_without_changing_other_gradients():
 # --- forward --------------------------------------------------------------------------
 
 
+def normalised(norm, u, training):
+    if norm is None:
+        return u
+    column = u.mean(axis=1), u.var(axis=1)
+    mean, variance = column if training else (norm.mean, norm.variance)
+    scale = norm.gain / np.sqrt(variance + NORM_EPSILON)
+    return scale[:, np.newaxis] * (u - mean[:, np.newaxis]) + norm.shift[:, np.newaxis]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_forward_is_layer_after_layer(name):
-    network = new_network(name)
+def test_forward_is_layer_after_layer(name, norm, training):
+    network = new_network(name, norm=norm)
     batch = new_batch(network)
-    network.forward(batch, HERE)
+    network.forward(batch, HERE, training=training)
     a = batch.x
     for depth, layer in enumerate(network.layers):
         W = naive.dense(layer.indptr, layer.indices, layer.weights, layer.n_in)
         z = W @ a + layer.bias[:, np.newaxis]
-        np.testing.assert_allclose(batch.z[depth], z, rtol=1e-12, atol=1e-12)
         if depth < 2:
+            unit = network.hidden[depth]
+            z = normalised(unit.norm, z, training)
             a = np.empty_like(z)
-            network.activations[depth].forward(z, a, depth + 1, 0, len(z))
+            unit.activation.forward(z, a, unit.parameters, 0, len(z))
+        np.testing.assert_allclose(batch.z[depth], z, rtol=1e-11, atol=1e-11)
+
+
+def test_layers_with_and_without_batch_normalisation_may_be_mixed():
+    network = new_network("tanh", norm=True)
+    network.hidden[0].norm = None
+    plain = new_network("tanh", norm=True)
+    plain.hidden[0].norm = None
+    plain.hidden[1].norm = None
+    batch, plain_batch = new_batch(network), new_batch(plain)
+    for z in batch.z:
+        z[:] = np.nan
+    network.forward(batch, HERE, training=True)
+    plain.forward(plain_batch, HERE, training=True)
+    np.testing.assert_allclose(batch.a[0], plain_batch.a[0], rtol=1e-12)
+    assert np.isfinite(batch.z[-1]).all()
 
 
 def data_of(network, n_samples, dtype):
@@ -167,10 +265,18 @@ def data_of(network, n_samples, dtype):
     return rng.standard_normal((n_samples, network.sizes[0])).astype(dtype)
 
 
+@pytest.fixture(params=[False, True], ids=["dense", "skipping"])
+def one_way(request, monkeypatch):
+    """Prediction computes every layer but the first in the same way."""
+    monkeypatch.setattr(SparseLayer, "prefers_skipping", lambda layer, x: request.param)
+
+
+@pytest.mark.usefixtures("one_way")
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_logits_of_a_sample_are_the_same_in_every_batch(name, dtype):
-    network = new_network(name, dtype=dtype)
+def test_logits_of_a_sample_are_the_same_in_every_batch(name, dtype, norm):
+    network = new_network(name, dtype=dtype, norm=norm)
     X = data_of(network, PREDICTION_BATCH + 44, dtype)
     together = network.logits(X, np.arange(len(X)), HERE)
     assert together.dtype == dtype
@@ -180,13 +286,115 @@ def test_logits_of_a_sample_are_the_same_in_every_batch(name, dtype):
         np.testing.assert_array_equal(alone, together[rows])
 
 
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_prediction_buffers_give_the_logits_of_training_buffers(name):
-    network = new_network(name)
+def test_prediction_buffers_give_the_logits_of_training_buffers(name, norm):
+    network = new_network(name, norm=norm)
     batch = new_batch(network)
     network.forward(batch, HERE)
     logits = network.logits(np.ascontiguousarray(batch.x.T), np.arange(BATCH), HERE)
-    np.testing.assert_array_equal(logits, batch.z[-1].T)
+    np.testing.assert_allclose(logits, batch.z[-1].T, rtol=1e-12, atol=1e-12)
+
+
+# --- prediction that skips zeros ------------------------------------------------------
+
+
+def logits_of(network, X, skip, monkeypatch, workers=HERE):
+    """Logits with every layer but the first skipping zeros, or none."""
+    with monkeypatch.context() as patch:
+        patch.setattr(SparseLayer, "prefers_skipping", lambda layer, x: skip)
+        return network.logits(X, np.arange(len(X)), workers)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3, 5, 17, 128, 255, 256, 300])
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", EPSILONS)
+@pytest.mark.parametrize("name", ["relu", "crelu", "cst", "srelu"])
+def test_skipping_zeros_gives_the_same_logits(
+    name, kind, dtype, norm, n_samples, monkeypatch
+):
+    network = new_network(
+        name, epsilon=EPSILONS[kind] * 2, dtype=dtype, norm=norm, hidden_sizes=(61, 53)
+    )
+    X = data_of(network, n_samples, dtype)
+    dense = logits_of(network, X, False, monkeypatch)
+    skipping = logits_of(network, X, True, monkeypatch)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-12
+    size = np.max(np.abs(dense))
+    np.testing.assert_allclose(skipping, dense, rtol=0, atol=tolerance * size)
+
+
+@pytest.fixture
+def choices(monkeypatch):
+    """What each layer was asked and chose: (layer, share of zeros, whether it skips)."""
+    asked = []
+    prefers_skipping = SparseLayer.prefers_skipping
+
+    def spy(layer, x):
+        asked.append((layer, np.mean(x == 0), prefers_skipping(layer, x)))
+        return asked[-1][-1]
+
+    monkeypatch.setattr(SparseLayer, "prefers_skipping", spy)
+    return asked
+
+
+@pytest.fixture
+def skipped(monkeypatch):
+    """The layers that made a function that skips zeros, once for each time."""
+    layers = []
+    skipping_forward = SparseLayer.skipping_forward
+
+    def spy(layer):
+        layers.append(layer)
+        return skipping_forward(layer)
+
+    monkeypatch.setattr(SparseLayer, "skipping_forward", spy)
+    return layers
+
+
+@pytest.mark.parametrize(
+    ("activation", "skips"), [(CReLU(), True), (CST(1.5), True), (Identity(), False)]
+)
+def test_full_layers_skip_zeros_where_most_inputs_are_zero(
+    activation, skips, choices, skipped
+):
+    network = new_network(activation, epsilon=1e6, hidden_sizes=(61, 53))
+    network.logits(data_of(network, 600, np.float64), np.arange(600), HERE)
+    later = network.layers[1:]
+    assert [layer for layer, *_ in choices] == later * 3
+    assert all((zeros >= 0.5) == chosen == skips for _, zeros, chosen in choices)
+    # Weights are copied once for all batches.
+    assert skipped == (later if skips else [])
+
+
+def test_sparse_layers_skip_zeros_where_few_inputs_of_a_batch_are_not(choices, skipped):
+    network = new_network(ReLU(), hidden_sizes=(61, 53))
+    X = data_of(network, 256, np.float64)
+    network.logits(X, np.arange(256), HERE)
+    assert [layer for layer, *_ in choices] == network.layers[1:]
+    assert not any(chosen for layer, _, chosen in choices if not layer.is_full)
+    choices.clear()
+    network.logits(X, np.arange(1), HERE)
+    assert [chosen for *_, chosen in choices] == [True, True]
+    assert network.layers[1] in skipped
+
+
+def test_training_skips_nothing(choices):
+    network = new_network(CReLU(), epsilon=1e6)
+    network.forward(new_batch(network), HERE, training=True)
+    network.forward(new_batch(network), HERE)
+    assert not choices
+
+
+@pytest.mark.usefixtures("choices")
+def test_prediction_after_a_weight_changed_uses_the_new_weight():
+    network = new_network(CReLU(), epsilon=1e6, hidden_sizes=(61, 53))
+    X = data_of(network, 40, np.float64)
+    before = network.logits(X, np.arange(40), HERE)
+    network.layers[-1].weights *= 2
+    network.layers[-1].bias *= 2
+    np.testing.assert_allclose(network.logits(X, np.arange(40), HERE), 2 * before)
 
 
 def test_logits_of_csr_and_dense_input_are_identical():
@@ -206,10 +414,10 @@ def test_logits_of_no_rows_are_empty():
 
 
 def test_smaller_batches_use_contiguous_parts_of_the_same_memory():
-    batch = new_network("relu").buffers(16, training=True)
+    batch = new_network("relu", norm=True).buffers(16, training=True)
     part = batch.first(5)
     assert part.size == 5
-    names = ("z", "a", "dz")
+    names = ("u", "z", "a", "dz")
     whole = [batch.x, *(m for name in names for m in getattr(batch, name))]
     parts = [part.x, *(m for name in names for m in getattr(part, name))]
     for matrix, smaller in zip(whole, parts, strict=True):
@@ -231,19 +439,37 @@ def many_cores(monkeypatch):
 
 
 @pytest.mark.usefixtures("many_cores")
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("name", ["tanh", "srelu", "garelu"])
 @pytest.mark.parametrize("n_jobs", [2, 3, 8])
-def test_number_of_threads_changes_no_bit(n_jobs):
-    network = new_network("tanh", dtype=np.float32)
+def test_number_of_threads_changes_no_bit(n_jobs, name, norm):
+    network = new_network(name, dtype=np.float32, norm=norm)
     batches = new_batch(network), new_batch(network)
     dz = np.random.default_rng(1).standard_normal(batches[0].dz[-1].shape)
+    learned = []
     with Workers(n_jobs) as workers:
         for batch, threads in zip(batches, (HERE, workers), strict=True):
-            network.forward(batch, threads, frozen_mask())
+            network.forward(batch, threads, training=True, mask=frozen_mask())
             batch.dz[-1][:] = dz
             network.backward(batch, threads, lambda *_: None, frozen_mask())
-    for name in ("z", "a", "dz"):
+            learned.append([g.copy() for _, g in hidden_gradients(network)])
+    for alone, shared in zip(*learned, strict=True):
+        np.testing.assert_array_equal(alone, shared)
+    for name in ("u", "z", "a", "dz"):
         for alone, shared in zip(*(getattr(b, name) for b in batches), strict=True):
             np.testing.assert_array_equal(alone, shared)
+
+
+@pytest.mark.usefixtures("many_cores")
+@pytest.mark.parametrize("kind", EPSILONS)
+@pytest.mark.parametrize("n_samples", [1, 5, 300])
+def test_number_of_threads_changes_no_bit_of_skipping(kind, n_samples, monkeypatch):
+    network = new_network("crelu", epsilon=EPSILONS[kind], dtype=np.float32)
+    X = data_of(network, n_samples, np.float32)
+    alone = logits_of(network, X, True, monkeypatch)
+    with Workers(3) as workers:
+        shared = logits_of(network, X, True, monkeypatch, workers)
+    np.testing.assert_array_equal(alone, shared)
 
 
 # --- dropout --------------------------------------------------------------------------
@@ -268,7 +494,7 @@ def test_dropout_next_to_one_drops_nearly_everything():
 def test_mask_of_the_backward_pass_is_that_of_the_forward_pass():
     network = new_network("identity")
     batch = new_batch(network)
-    network.forward(batch, HERE, frozen_mask())
+    network.forward(batch, HERE, training=True, mask=frozen_mask())
     batch.dz[-1][:] = 1
     network.backward(batch, HERE, lambda *_: None, frozen_mask())
     for a, dz in zip(batch.a, batch.dz, strict=False):
@@ -283,27 +509,41 @@ def test_network_knows_its_sizes_dtype_and_slopes():
     network = new_network("all_relu", dtype=np.float32)
     assert network.sizes == [6, 8, 7, 3]
     assert network.dtype == np.float32
-    slope = network.activations[0].slope
+    slope = network.hidden[0].activation.slope
     assert network.slopes() == [-slope, slope]
     assert new_network("tanh").slopes() == [None, None]
 
 
+def arrays_of(network):
+    """Everything that training changes."""
+    for layer in network.layers:
+        yield from (layer.weights, layer.bias)
+    for unit in network.hidden:
+        yield unit.parameters
+        yield from vars(unit.norm).values()
+
+
 def test_copy_does_not_follow_the_original():
-    network = new_network("relu")
+    network = new_network("prelu", norm=True)
     copy = network.copy()
-    assert copy.activations == network.activations
+    assert [u.activation for u in copy.hidden] == [u.activation for u in network.hidden]
     assert copy.loss is network.loss
-    for layer, twin in zip(network.layers, copy.layers, strict=True):
-        before = twin.weights.copy()
-        layer.weights[:] = np.nan
-        np.testing.assert_array_equal(twin.weights, before)
+    for values, twin in zip(arrays_of(network), arrays_of(copy), strict=True):
+        before = twin.copy()
+        np.testing.assert_array_equal(values, before)
+        values[:] = np.nan
+        np.testing.assert_array_equal(twin, before)
 
 
-def test_network_is_finite_when_all_its_layers_are():
-    network = new_network("relu")
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_network_is_finite_when_all_that_is_trained_is(bad):
+    network = new_network("prelu", norm=True)
     assert network.is_finite()
-    network.layers[1].bias[0] = np.inf
-    assert not network.is_finite()
+    for values in arrays_of(network):
+        values.flat[0], original = bad, values.flat[0]
+        assert not network.is_finite()
+        values.flat[0] = original
+    assert network.is_finite()
 
 
 def test_slots_are_taken_over_where_the_pattern_is_the_same():
@@ -315,3 +555,13 @@ def test_slots_are_taken_over_where_the_pattern_is_the_same():
     network.take_slots(other)
     assert network.layers[0].slots == []
     assert network.layers[1].slots is other.layers[1].slots
+
+
+def test_slots_of_hidden_layers_are_taken_over_where_they_fit():
+    network, other = new_network("prelu", norm=True), new_network("prelu", norm=True)
+    other.add_slots(2)
+    network.hidden[0].norm = None
+    network.take_slots(other)
+    assert network.hidden[0].slots == []
+    assert network.hidden[1].slots is other.hidden[1].slots
+    assert [slot.shape for slot in network.hidden[1].slots] == [(2, 7)] * 3

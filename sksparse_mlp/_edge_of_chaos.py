@@ -22,6 +22,7 @@ from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
@@ -147,7 +148,7 @@ def _moments_of(activation) -> Callable[[np.ndarray], Moments]:
 
 def _search_grid():
     """Shares of q between which fixed points are looked for, without q itself."""
-    shares = np.union1d(np.geomspace(1e-6, REACH, 500), np.linspace(0, REACH, 1001)[1:])
+    shares = np.union1d(np.geomspace(1e-6, REACH, 200), np.linspace(0, REACH, 601)[1:])
     shares = shares[abs(shares - 1) > NEARNESS]
     return np.union1d(shares, [1 - NEARNESS, 1 + NEARNESS])
 
@@ -187,12 +188,12 @@ class EdgeOfChaosPoint:
     output_sparsity: float
     _moments: Callable[[np.ndarray], Moments] = field(repr=False)
 
-    def variance_map(self, q: float | np.ndarray) -> np.ndarray:
+    def variance_map(self, q: ArrayLike) -> np.ndarray:
         """V(q), the variance in the next layer where that of this one is q.
 
         Parameters
         ----------
-        q : float or ndarray
+        q : float or array-like
             Variances, at least 0 and finite.
 
         Returns
@@ -203,7 +204,7 @@ class EdgeOfChaosPoint:
         --------
         >>> from sksparse_mlp.initializers import edge_of_chaos
         >>> edge_of_chaos("cst").variance_map([0.5, 1.0, 2.0]).round(4).tolist()
-        [0.7423, 1.0, 1.377]
+        [0.7152, 1.0, 1.3297]
         """
         q = np.asarray(q, float)
         if not (np.isfinite(q).all() and (q >= 0).all()):
@@ -214,8 +215,8 @@ class EdgeOfChaosPoint:
     @cached_property
     def fixed_points(self) -> np.ndarray:
         grid, signs = self._search
-        known = grid < self.q, grid > self.q
-        below, above = (self._roots(grid[side], signs[side]) for side in known)
+        sides = grid < self.q, grid > self.q
+        below, above = (self._roots(grid[side], signs[side]) for side in sides)
         return np.array([*below, self.q, *above])
 
     @cached_property
@@ -249,23 +250,25 @@ class EdgeOfChaosPoint:
             return "V(q) = q for every q, so that each layer keeps the variance it is given"
         return (
             f"q={self.q:g} is the only fixed point of the variance up to {REACH} q and "
-            f"attracts what is near it (V'={self.stability:.4g})"
+            f"holds what is near it (V'={self.stability:.4g})"
         )
 
     def _instability(self):
         grid, signs = self._search
-        k = np.searchsorted(grid, self.q)
-        if signs[k - 1] < 0:
-            yield self._departure("below", "shrinks", "vanish")
-        if signs[k] > 0:
-            yield self._departure("above", "grows", "explode")
-
-    def _departure(self, side, change, end):
-        return (
-            f"The fixed point is not stable (V'={self.stability:.4g}): a variance {side} "
-            f"q={self.q:g} {change} from layer to layer, so that outputs and gradients of "
-            f"a deep network {end}. Clipping the activation makes it stable."
-        )
+        above = np.searchsorted(grid, self.q)
+        departs = {
+            "below it shrinks": signs[above - 1] < 0,
+            "above it grows": signs[above] > 0,
+        }
+        moves = [move for move, happens in departs.items() if happens]
+        if moves:
+            yield (
+                f"q={self.q:g} is {'an unstable' if len(moves) == 2 else 'a half-stable'} "
+                f"fixed point (V'={self.stability:.4g}): a variance "
+                f"{' and one '.join(moves)} from layer to layer, and outputs and "
+                "gradients of a deep network vanish or explode with it. An activation "
+                "with a clip, or a smaller clip, helps."
+            )
 
     def _failure_modes(self):
         others = self.fixed_points[self.fixed_points != self.q]
