@@ -95,7 +95,6 @@ def row(name, seed):
         "epochs": len(scores),
         "final accuracy (%)": 100 * scores[-1],
         "best accuracy (%)": 100 * max(scores),
-        "seconds per epoch": float(np.median([r["seconds"] for r in model.history_])),
     }
 
 
@@ -105,9 +104,9 @@ def report(rows, command):
     lines = [
         "# Accuracy on the literature's networks",
         f"Made by `{command}`. Test accuracy after the last epoch, and after the best one "
-        "(as the documents report it, which peeks at the test set). One thread, float32, "
-        "SET evolution with zeta 0.3 after every epoch. Pixels are divided by 255, other "
-        "features standardised.",
+        "(as the documents report it, which peeks at the test set). Float32, SET evolution "
+        "with zeta 0.3 after every epoch. Pixels are divided by 255, other features "
+        "standardised.",
         markdown(table),
         "Mean over the seeds:",
         markdown(table.drop(columns="seed").groupby("data", as_index=False).mean()),

@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from sksparse_mlp._edge_of_chaos import edge_of_chaos
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.layer import SparseLayer
-from sksparse_mlp._edge_of_chaos import edge_of_chaos
 
 __all__ = [
     "EdgeOfChaos",
