@@ -56,7 +56,7 @@ class Assembly:
                 f"{n_hidden} hidden layers; give one per hidden layer, or a single one."
             )
         for member in members:
-            if not (isinstance(member, Activation) or member in ACTIVATIONS):
+            if not (isinstance(member, Activation) or member in list(ACTIVATIONS)):
                 raise ValueError(
                     f"activation={self.activation!r} has {member!r}; allowed are "
                     f"instances of Activation and the names {sorted(ACTIVATIONS)}."
@@ -122,8 +122,6 @@ class Assembly:
         sizes = [layers[0].n_in, *(layer.n_out for layer in layers)]
         hidden = self._new_hidden(sizes, layers[0].weights.dtype)
         for depth, unit in enumerate(hidden):
-            norm = self.batch_norms_[depth]
-            unit.norm = None if norm is None else BatchNorm(**norm).copy()
             fitted = self.activation_parameters_[depth]
             if fitted.shape != unit.parameters.shape:
                 raise ValueError(
@@ -131,8 +129,25 @@ class Assembly:
                     f"{unit.activation!r} has {unit.parameters.shape}. If activation was "
                     "changed after fit, fit again."
                 )
-            unit.parameters[:] = fitted
+            parameters = fitted.astype(unit.parameters.dtype)
+            norm = self._fitted_norm(depth, unit)
+            hidden[depth] = Hidden(unit.activation, parameters, unit.n_neurons, norm)
         return Network(layers, hidden, self._loss())
+
+    def _fitted_norm(self, depth, unit):
+        """The batch normalisation of a hidden layer as the public attributes have it."""
+        arrays = self.batch_norms_[depth]
+        if arrays is None:
+            return None
+        dtype = unit.parameters.dtype
+        norm = BatchNorm(**{name: np.array(array, dtype) for name, array in arrays.items()})
+        for name, array in vars(norm).items():
+            if array.shape != (unit.n_neurons,):
+                raise ValueError(
+                    f"batch_norms_[{depth}][{name!r}] has shape {array.shape}, but the "
+                    f"layer has {unit.n_neurons} neurons."
+                )
+        return norm
 
     def _continued_network(self):
         network = self._fitted_network()

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp.activations import ACTIVATIONS
+from sksparse_mlp.activations import ACTIVATIONS, GAReLU
 from sksparse_mlp.core import workers
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.topology import GROWTHS
@@ -23,13 +23,18 @@ CONFIGS = {
     "dropout": {"dropout": 0.3},
     "early_stopping": {"early_stopping": True, "validation_fraction": 0.3},
     "evolving_often": {"evolve_every": 2},
+    "batch_norm": {"batch_norm": True},
+    "slope_per_layer": {"activation": GAReLU(update="epoch")},
+    "everything_learned": {"activation": ["srelu", "prelu"], "batch_norm": True},
 }
 
 
 def digest(model):
     """One hash of a fitted network."""
     arrays = [a for c in model.coefs_ for a in (c.indptr, c.indices, c.data)]
-    parts = [array.tobytes() for array in [*arrays, *model.intercepts_]]
+    arrays += [*model.intercepts_, *model.activation_parameters_]
+    arrays += [values for norm in model.batch_norms_ if norm for values in norm.values()]
+    parts = [array.tobytes() for array in arrays]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
@@ -70,9 +75,13 @@ def test_threads_change_nothing(mlp, multiclass, threads, dtype, solver, config)
     assert_threads_change_nothing(model, X.astype(dtype), y, threads)
 
 
+@pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_threads_change_nothing_for_any_activation(mlp, binary, threads, activation):
-    assert_threads_change_nothing(mlp(activation=activation), *binary, threads)
+def test_threads_change_nothing_for_any_activation(
+    mlp, binary, threads, activation, batch_norm
+):
+    model = mlp(activation=activation, batch_norm=batch_norm)
+    assert_threads_change_nothing(model, *binary, threads)
 
 
 @pytest.mark.parametrize("growth", GROWTHS)
@@ -110,7 +119,7 @@ def test_fresh_process_trains_the_same_network():
     assert run.stdout.strip() == train_for_subprocess()
 
 
-@pytest.mark.parametrize("config", ["plain", "dropout", "evolving_often"])
+@pytest.mark.parametrize("config", [name for name in CONFIGS if name != "early_stopping"])
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 def test_partial_fit_continues_after_pickling(mlp, multiclass, solver, config):
     X, y = multiclass

@@ -57,6 +57,13 @@ CONFIGS = {
     "three_layers": SparseMLPClassifier(
         (64, 32, 64), activation="all_relu", max_iter=50, learning_rate_init=0.01
     ),
+    "garelu": SparseMLPClassifier(
+        (64, 32, 64), activation="garelu", max_iter=50, learning_rate_init=0.01
+    ),
+    "prelu_batch_norm": SparseMLPClassifier(
+        activation="prelu", batch_norm=True, max_iter=50, learning_rate_init=0.01
+    ),
+    "crelu": SparseMLPClassifier(activation="crelu", max_iter=50, learning_rate_init=0.01),
     "float32": Float32Classifier(max_iter=50, learning_rate_init=0.01),
 }
 

@@ -424,14 +424,18 @@ def srelu(z, a, parameters, start, stop):
     """a = z between two thresholds, lines of two slopes outside.
 
     ``parameters`` holds, per neuron, the left threshold and slope, then the right ones.
+    Where training has made the left threshold the larger one, the left line wins.
     """
     for row in range(start, stop):
         left, left_slope = parameters[0, row], parameters[1, row]
         right, right_slope = parameters[2, row], parameters[3, row]
         for s in range(z.shape[1]):
             value = z[row, s]
-            below, above = min(value - left, 0.0), max(value - right, 0.0)
-            a[row, s] = (value - below - above) + left_slope * below + right_slope * above
+            if value <= left:
+                value = left + left_slope * (value - left)
+            elif value >= right:
+                value = right + right_slope * (value - right)
+            a[row, s] = value
 
 
 @kernel

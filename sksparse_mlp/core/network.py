@@ -29,12 +29,12 @@ class Batch:
 
     @classmethod
     def allocate(
-        cls, sizes: list[int], size: int, dtype, *, training: bool, norm: bool
+        cls, sizes: list[int], size: int, dtype, *, training: bool, normed: list[bool]
     ) -> "Batch":
         """Buffers for ``size`` samples through layers of the given sizes.
 
-        Products ``u`` and pre-activations ``z`` are the same arrays unless batch
-        normalisation is trained; without ``training`` activations overwrite them too.
+        Products ``u`` and pre-activations ``z`` are the same array, unless a layer is
+        ``normed`` and trained; without ``training`` activations overwrite them too.
         """
 
         def matrices(neurons):
@@ -43,7 +43,7 @@ class Batch:
         (x,), u = matrices(sizes[:1]), matrices(sizes[1:])
         if not training:
             return cls(x, u, u, u[:-1], [])
-        z = [*matrices(sizes[1:-1]), u[-1]] if norm else u
+        z = [np.empty_like(m) if norm else m for m, norm in zip(u, normed, strict=True)]
         return cls(x, u, z, matrices(sizes[1:-1]), matrices(sizes[1:]))
 
     def first(self, size: int) -> "Batch":
@@ -138,8 +138,10 @@ class Network:
 
     def buffers(self, size: int, *, training: bool) -> Batch:
         """Buffers for batches of ``size`` samples."""
-        norm = any(unit.norm is not None for unit in self.hidden)
-        return Batch.allocate(self.sizes, size, self.dtype, training=training, norm=norm)
+        normed = [*(unit.norm is not None for unit in self.hidden), False]
+        return Batch.allocate(
+            self.sizes, size, self.dtype, training=training, normed=normed
+        )
 
     def forward(
         self,

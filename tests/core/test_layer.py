@@ -264,6 +264,45 @@ def test_slots_are_zero_and_added_once():
     assert np.all(layer.slots[0][0] == 7)
 
 
+# --- skipping inputs that are zero ----------------------------------------------------
+
+
+def inputs_with(n_active, shape):
+    x = np.zeros(shape)
+    x.flat[:n_active] = 1.0
+    return x
+
+
+@pytest.mark.parametrize(("n_active", "skips"), [(0, True), (60, True), (61, False)])
+def test_full_layer_prefers_skipping_up_to_half_of_the_inputs(n_active, skips):
+    layer = new_layer(12, 7, epsilon=1e6)
+    assert layer.is_full
+    assert layer.prefers_skipping(inputs_with(n_active, (12, 10))) is skips
+
+
+@pytest.mark.parametrize(
+    ("n_active", "batch", "skips"),
+    [(12, 1, True), (18, 10, True), (19, 10, False), (18, 128, True), (19, 128, False)],
+)
+def test_sparse_layer_prefers_skipping_where_few_samples_need_an_input(
+    n_active, batch, skips
+):
+    layer = new_layer(12, 7, epsilon=1)
+    assert not layer.is_full
+    assert layer.prefers_skipping(inputs_with(n_active, (12, batch))) is skips
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 3, 1e6])
+def test_skipping_forward_equals_forward(epsilon):
+    layer = new_layer(epsilon=epsilon)
+    x = np.random.default_rng(0).standard_normal((layer.n_in, 9))
+    x[np.random.default_rng(1).random(x.shape) < 0.7] = 0
+    z, skipping = np.empty((2, layer.n_out, 9))
+    layer.forward(x, z, 0, layer.n_out)
+    layer.skipping_forward()(x, skipping, 0, 9)
+    np.testing.assert_allclose(skipping, z, rtol=1e-12, atol=1e-12)
+
+
 # --- the pattern by input neurons -----------------------------------------------------
 
 

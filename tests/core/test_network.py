@@ -387,13 +387,13 @@ def test_training_skips_nothing(choices):
     assert not choices
 
 
-@pytest.mark.usefixtures("choices")
-def test_prediction_after_a_weight_changed_uses_the_new_weight():
+def test_prediction_after_a_weight_changed_uses_the_new_weight(choices):
     network = new_network(CReLU(), epsilon=1e6, hidden_sizes=(61, 53))
     X = data_of(network, 40, np.float64)
     before = network.logits(X, np.arange(40), HERE)
     network.layers[-1].weights *= 2
     network.layers[-1].bias *= 2
+    assert all(chosen for *_, chosen in choices)
     np.testing.assert_allclose(network.logits(X, np.arange(40), HERE), 2 * before)
 
 

@@ -153,3 +153,23 @@ def test_flush_limit_leaves_room_for_products(dtype):
     limit = dtype(flush_limit(dtype))
     assert limit * np.finfo(dtype).eps >= np.finfo(dtype).tiny
     assert limit < np.finfo(dtype).eps ** 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_vectors_follow_their_gradient_like_biases(name, dtype):
+    optimizer = new_optimizer(name)
+    layer = new_layer(optimizer, dtype)
+    values = layer.bias.copy()
+    slots = np.zeros((optimizer.n_slots, values.size), dtype)
+    for n_updates, (_, dz) in enumerate(batches(dtype), start=1):
+        rate = 0.05 / n_updates
+        optimizer.update(values, dz.sum(axis=1), slots, rate, n_updates, 1 / BATCH)
+    assert np.all(values != layer.bias)
+    # The penalty concerns weights alone.
+    train(optimizer, layer, alpha=0.5)
+    np.testing.assert_allclose(
+        values, layer.bias, rtol=1e-4 if dtype == np.float32 else 1e-10
+    )
+    for slot, (_, bias_slot) in zip(slots, layer.slots, strict=True):
+        np.testing.assert_allclose(slot, bias_slot, rtol=1e-4, atol=1e-6)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from sksparse_mlp.activations import AllReLU
+from sksparse_mlp.activations import AllReLU, PReLU
+from sksparse_mlp.core.hidden import BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.losses import SoftmaxCrossEntropy
@@ -43,13 +44,19 @@ def new_samples(weights=None):
     return Samples(X, y, weights, np.arange(N_SAMPLES))
 
 
-def new_network(seed=0):
+def new_network(seed=0, activation=None, norm=False):
+    activation = activation or AllReLU(0.6)
     rng = np.random.default_rng(seed)
     sizes = (12, 20, 15, 3)
     layers = [SparseLayer.random(*pair, 4, rng, np.float64) for pair in pairwise(sizes)]
     for layer in layers:
         HeNormal()(layer, rng)
-    return Network(layers, [AllReLU(0.6)] * 2, SoftmaxCrossEntropy)
+    hidden = []
+    for depth, n_neurons in enumerate(sizes[1:-1], start=1):
+        parameters = activation.initial_parameters(depth, n_neurons, np.float64)
+        batch_norm = BatchNorm.initial(n_neurons, np.float64) if norm else None
+        hidden.append(Hidden(activation, parameters, n_neurons, batch_norm))
+    return Network(layers, hidden, SoftmaxCrossEntropy)
 
 
 def new_training(**changes):
@@ -81,6 +88,12 @@ def assert_same_network(first, second):
         assert layer.has_pattern_of(twin)
         np.testing.assert_array_equal(layer.weights, twin.weights)
         np.testing.assert_array_equal(layer.bias, twin.bias)
+    for unit, other in zip(first.hidden, second.hidden, strict=True):
+        np.testing.assert_array_equal(unit.parameters, other.parameters)
+        assert (unit.norm is None) == (other.norm is None)
+        for name in vars(unit.norm) if unit.norm else ():
+            one, two = getattr(unit.norm, name), getattr(other.norm, name)
+            np.testing.assert_array_equal(one, two)
 
 
 def mean_loss(network, samples):
@@ -225,8 +238,10 @@ def test_consumer_that_stops_leaves_the_network_as_trained():
 # --- validation, plateaus, divergence -------------------------------------------------
 
 
-def test_network_ends_as_it_was_at_its_best_validation_score():
-    training, validation = new_training(), new_samples()
+@pytest.mark.parametrize("norm", [False, True])
+def test_network_ends_as_it_was_at_its_best_validation_score(norm):
+    network = new_network(activation=PReLU(), norm=norm)
+    training, validation = new_training(network=network), new_samples()
     validation.y = validation.y[::-1]  # labels of other samples, so that scores vary
     snapshots, scores = [], []
     for record in training.run(new_samples(), validation, HERE, 20):
@@ -254,8 +269,9 @@ def test_adaptive_rate_falls_on_a_plateau_and_training_goes_on():
     np.testing.assert_allclose(rates, [0.05, 0.05, 0.05, 0.01, 0.01, 0.002, 0.002])
 
 
-def test_divergence_restores_the_last_finite_network():
-    training = new_training()
+@pytest.mark.parametrize("norm", [False, True])
+def test_divergence_restores_the_last_finite_network(norm):
+    training = new_training(network=new_network(activation=PReLU(), norm=norm))
     epochs = training.run(new_samples(), None, HERE, 5)
     next(epochs)
     trained = training.network.copy()
@@ -267,11 +283,32 @@ def test_divergence_restores_the_last_finite_network():
     assert_same_network(training.network, trained)
 
 
-def test_interruption_restores_the_last_finished_epoch(monkeypatch):
-    training = new_training()
+@pytest.mark.parametrize("part", ["parameters", "gain", "mean"])
+def test_what_a_hidden_layer_learns_is_guarded_like_weights(part, monkeypatch):
+    training = new_training(network=new_network(activation=PReLU(), norm=True))
     epochs = training.run(new_samples(), None, HERE, 5)
     next(epochs)
     trained = training.network.copy()
+
+    def spoil(unit, *args):
+        # A neuron that feeds nothing would not spoil the outputs.
+        values = unit.parameters if part == "parameters" else getattr(unit.norm, part)
+        values.flat[0] = np.inf
+        training.network.layers[-1].weights[:] = 0
+
+    monkeypatch.setattr(Hidden, "end_epoch", spoil)
+    with np.errstate(all="ignore"):
+        assert list(epochs) == []
+    assert training.diverged
+    assert_same_network(training.network, trained)
+
+
+def test_interruption_restores_the_last_finished_epoch(monkeypatch):
+    training = new_training(network=new_network(activation=PReLU(), norm=True))
+    epochs = training.run(new_samples(), None, HERE, 5)
+    next(epochs)
+    trained = training.network.copy()
+    assert not np.all(trained.hidden[0].parameters == PReLU().slope)
 
     def interrupt(*args):
         raise KeyboardInterrupt
