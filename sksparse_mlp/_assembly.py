@@ -90,6 +90,10 @@ class Assembly:
         return Adam(beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.adam_epsilon)
 
     def _batch_size(self):
+        if self.batch_norm and self.batch_size == 1:
+            raise ValueError(
+                "batch_norm=True needs batches of at least 2 samples, got batch_size=1."
+            )
         return AUTO_BATCH_SIZE if self.batch_size == "auto" else int(self.batch_size)
 
     def _new_network(self, rng, dtype):

@@ -260,8 +260,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     batch_norm : bool, default=False
         Whether to normalise the pre-activations of the hidden layers over each training
-        batch, with a learned scale and offset per neuron; predictions use moving
-        averages of the moments.
+        batch (whatever the sample weights), with a learned scale and offset per neuron;
+        predictions use moving averages of the moments. Needs a batch size of at least 2.
 
     dropout : float, default=0.1
         Share of the hidden outputs that are set to zero in each training batch, the

@@ -114,9 +114,10 @@ def normalise_batch(
     rows = slice(start, stop)
     batch_mean, batch_variance = u[rows].mean(axis=1), u[rows].var(axis=1)
     size = u.shape[1]
-    unbiased = batch_variance * size / max(size - 1, 1)
-    mean[rows] = (1 - momentum) * mean[rows] + momentum * batch_mean
-    variance[rows] = (1 - momentum) * variance[rows] + momentum * unbiased
+    if size > 1:
+        unbiased = batch_variance * size / (size - 1)
+        mean[rows] = (1 - momentum) * mean[rows] + momentum * batch_mean
+        variance[rows] = (1 - momentum) * variance[rows] + momentum * unbiased
     inverse_deviation[rows] = 1 / np.sqrt(batch_variance + epsilon)
     u[rows] = (u[rows] - batch_mean[:, np.newaxis]) * inverse_deviation[rows, np.newaxis]
     z[rows] = gain[rows, np.newaxis] * u[rows] + shift[rows, np.newaxis]

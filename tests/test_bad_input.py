@@ -421,3 +421,7 @@ def test_labels_of_several_kinds_are_refused(mlp, binary, refused):
     X, y = binary
     labels = np.where(y == 0, None, "a")
     refused(mlp().fit, X, labels, match="NoneType and str")
+
+
+def test_batch_norm_needs_more_than_one_sample(mlp, binary, refused):
+    refused(mlp(batch_norm=True, batch_size=1).fit, *binary, match="at least 2 samples")

@@ -366,12 +366,13 @@ def test_edited_batch_norms_are_honoured(mlp, multiclass):
 
 
 @pytest.mark.parametrize("name", ["gain", "shift", "mean", "variance"])
-def test_batch_norm_of_the_wrong_shape_is_refused(mlp, multiclass, name):
+@pytest.mark.parametrize("method", ["predict", "partial_fit"])
+def test_batch_norm_of_the_wrong_shape_is_refused(mlp, multiclass, name, method):
     X, y = multiclass
     model = mlp(batch_norm=True).fit(X, y)
     model.batch_norms_[1][name] = np.ones(3)
     with pytest.raises(ValueError, match=rf"batch_norms_\[1\].*{name}"):
-        model.predict(X)
+        getattr(model, method)(*((X,) if method == "predict" else (X, y)))
 
 
 def test_training_continues_where_a_batch_normalisation_was_removed(mlp, multiclass):

@@ -322,7 +322,8 @@ def normalise_batch(
 ):
     """u = (u - its mean) / its deviation over the batch; z = gain * u + shift.
 
-    ``mean`` and ``variance`` are moving averages, of the unbiased variance.
+    ``mean`` and ``variance`` are moving averages, of the unbiased variance; a batch of
+    one sample, which has none, leaves them alone.
     """
     size = u.shape[1]
     cast = u.dtype.type
@@ -336,11 +337,12 @@ def normalise_batch(
         for s in range(size):
             u[row, s] -= center
             spread += u[row, s] * u[row, s]
-        unbiased = spread / cast(max(size - 1, 1))
         inverse = one / math.sqrt(spread / cast(size) + epsilon)
         inverse_deviation[row] = inverse
-        mean[row] += momentum * (center - mean[row])
-        variance[row] += momentum * (unbiased - variance[row])
+        if size > 1:
+            unbiased = spread / cast(size - 1)
+            mean[row] += momentum * (center - mean[row])
+            variance[row] += momentum * (unbiased - variance[row])
         for s in range(size):
             u[row, s] *= inverse
             z[row, s] = gain[row] * u[row, s] + shift[row]
