@@ -31,8 +31,9 @@ class Runs:
         return FOLDER / f"{self.name}{suffix if '.' in suffix else '.' + suffix}"
 
     def __call__(self, function: Callable[..., dict], **settings) -> dict:
-        """What ``function(**settings)`` returns, now or in an earlier session."""
-        asked = json.loads(json.dumps(settings, default=repr))
+        """What ``function(**settings)`` returns, now or in an earlier run."""
+        settings_text = json.dumps({"run": function.__name__, **settings}, default=repr)
+        asked = json.loads(settings_text)
         run = next((run for run in self._kept if run["settings"] == asked), None)
         if run is None:
             started = time.perf_counter()
