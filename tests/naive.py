@@ -33,6 +33,10 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     dx[start:stop] = (W_transposed @ dz)[start:stop]
 
 
+def share_active(x):
+    return np.mean(x != 0)
+
+
 def forward_skipping(indptr, indices, weights, bias, x, z, start, stop):
     W_transposed = dense(indptr, indices, weights, len(z))
     forward_skipping_full(W_transposed, bias, x, z, start, stop)

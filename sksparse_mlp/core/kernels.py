@@ -95,6 +95,16 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
 
 
 @kernel
+def share_active(x):
+    """Share of the entries of x that are not zero."""
+    count = 0
+    for row in range(x.shape[0]):
+        for s in range(x.shape[1]):
+            count += x[row, s] != 0.0
+    return count / x.size
+
+
+@kernel
 def forward_skipping(indptr, indices, weights, bias, x, z, start, stop):
     """z = W x + b for the samples ``[start, stop)``, skipping inputs that are zero.
 

@@ -43,6 +43,7 @@ class SparseLayer:
         self.n_out = bias.size
         self.slots: list[tuple[np.ndarray, np.ndarray]] = []
         self._transposed: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._by_input: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._set_pattern(indptr, indices)
 
     @classmethod
@@ -66,15 +67,20 @@ class SparseLayer:
     @classmethod
     def from_coef(cls, coef: sparse.sparray, intercept: np.ndarray) -> "SparseLayer":
         """A layer holding a copy of a (n_in, n_out) sparse matrix and its biases."""
-        columns = sparse.csc_array(coef, copy=True)
-        columns.sum_duplicates()
-        bias = np.array(intercept, dtype=columns.dtype)
-        if bias.shape != columns.shape[1:]:
+        rows = sparse.csr_array(coef)
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
+        bias = np.array(intercept, dtype=rows.dtype)
+        if bias.shape != rows.shape[1:]:
             raise ValueError(
-                f"A layer of shape {columns.shape} needs {columns.shape[1]} biases, got an "
+                f"A layer of shape {rows.shape} needs {rows.shape[1]} biases, got an "
                 f"array of shape {bias.shape}."
             )
-        return cls(columns.indptr, columns.indices, columns.data, bias, coef.shape[0])
+        columns = rows.tocsc()
+        layer = cls(columns.indptr, columns.indices, columns.data, bias, rows.shape[0])
+        layer._by_input = rows.indptr, rows.indices, rows.data
+        return layer
 
     def to_coef(self) -> sparse.csr_array:
         """The weights as a CSR matrix of shape (n_in, n_out)."""
@@ -112,6 +118,8 @@ class SparseLayer:
 
     def add_slots(self, n_slots: int) -> None:
         """Give the optimizer ``n_slots`` zero arrays per weight and bias, once."""
+        # Training makes any other copy of the weights outdated.
+        self._by_input = None
         if not self.slots:
             self.slots = [
                 (np.zeros_like(self.weights), np.zeros_like(self.bias))
@@ -129,21 +137,25 @@ class SparseLayer:
 
         Measured by ``python -m benchmarks.sparse_outputs``: on a full layer it does once
         half of the inputs are zero; on a sparse one, where vectors of samples are lost,
-        once fewer than about 1.5 inputs per connection of a batch are not.
+        once no more than about 2 samples of a batch use a connection.
         """
-        share_active = np.count_nonzero(x) / x.size
+        share_active = kernels.share_active(x)
         if self.is_full:
-            return bool(share_active <= 0.5)
-        return bool(share_active * x.shape[1] <= 1.5)
+            return share_active <= 0.5
+        return share_active * x.shape[1] <= 2
 
     def skipping_forward(self) -> Callable:
         """A function of (x, z, start, stop) that skips inputs that are exactly zero.
 
         It does for the samples ``[start, stop)`` what `forward` does for output neurons,
-        with a copy of the weights as they are now, ordered by input neuron.
+        with the weights as they are now.
         """
-        indptr, indices, positions = self.transposed
-        weights = self.weights[positions]
+        if self._by_input is None:
+            indptr, indices, positions = self.transposed
+            by_input = indptr, indices, self.weights[positions]
+        else:
+            by_input = self._by_input
+        indptr, indices, weights = by_input
         if self.is_full:
             full = weights.reshape(self.n_in, self.n_out)
             return partial(kernels.forward_skipping_full, full, self.bias)

@@ -162,6 +162,7 @@ ARGUMENTS = {
     "forward": layer_arguments,
     "backward_input": backward_input_arguments,
     "forward_skipping": skipping_arguments,
+    "share_active": skipping_arguments,
     "forward_skipping_full": full_skipping_arguments,
     "sum_of_squares": topology_arguments,
     "weight_gradient": layer_arguments,
@@ -462,3 +463,12 @@ def test_loss_is_exact_and_free_of_subnormals_at_extreme_logits(name, dtype):
     assert_close(actual, call(getattr(naive, name), arguments), dtype)
     gradient = np.abs(actual["dz"])
     assert np.all((gradient == 0) | (gradient >= tiny))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (40, 33)])
+def test_share_active(dtype, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    x[x < 0.5] = 0
+    x[0, 0] = np.nan
+    assert kernels.share_active(x) == pytest.approx(naive.share_active(x))

@@ -282,7 +282,7 @@ def test_full_layer_prefers_skipping_up_to_half_of_the_inputs(n_active, skips):
 
 @pytest.mark.parametrize(
     ("n_active", "batch", "skips"),
-    [(12, 1, True), (18, 10, True), (19, 10, False), (18, 128, True), (19, 128, False)],
+    [(12, 1, True), (24, 10, True), (25, 10, False), (24, 128, True), (25, 128, False)],
 )
 def test_sparse_layer_prefers_skipping_where_few_samples_need_an_input(
     n_active, batch, skips
@@ -348,3 +348,17 @@ def test_shares_are_of_equal_work():
     ]:
         work = np.diff(indptr[shares])
         np.testing.assert_allclose(work, layer.n_connections / 4, rtol=0.02)
+
+
+@pytest.mark.parametrize("epsilon", [3, 1e6])
+def test_layer_from_a_matrix_skips_with_its_weights_until_it_is_trained(epsilon):
+    layer = new_layer(epsilon=epsilon)
+    layer = SparseLayer.from_coef(layer.to_coef(), layer.bias)
+    x = np.random.default_rng(0).standard_normal((layer.n_in, 9))
+    z, skipping = np.empty((2, layer.n_out, 9))
+    for factor in (1, 2):
+        layer.weights *= factor
+        layer.forward(x, z, 0, layer.n_out)
+        layer.skipping_forward()(x, skipping, 0, 9)
+        np.testing.assert_allclose(skipping, z, rtol=1e-12, atol=1e-12)
+        layer.add_slots(1)
