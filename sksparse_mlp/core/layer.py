@@ -136,13 +136,14 @@ class SparseLayer:
         """Whether `forward_skipping` is expected to beat `forward` on these inputs.
 
         Measured by ``python -m benchmarks.sparse_outputs``: on a full layer it does once
-        half of the inputs are zero; on a sparse one, where vectors of samples are lost,
-        once no more than about 2 samples of a batch use a connection.
+        half of the inputs are zero, if there are outputs enough to make up for looking at
+        the inputs; on a sparse one, where vectors of samples are lost, once no more than
+        about 2 samples of a batch use a connection, hardly ever in large batches.
         """
-        share_active = kernels.share_active(x)
         if self.is_full:
-            return share_active <= 0.5
-        return share_active * x.shape[1] <= 2
+            return self.n_out >= 32 and kernels.share_active(x) <= 0.5
+        batch = x.shape[1]
+        return batch <= 64 and kernels.share_active(x) * batch <= 2
 
     def skipping_forward(self) -> Callable:
         """A function of (x, z, start, stop) that skips inputs that are exactly zero.

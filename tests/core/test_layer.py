@@ -275,14 +275,15 @@ def inputs_with(n_active, shape):
 
 @pytest.mark.parametrize(("n_active", "skips"), [(0, True), (60, True), (61, False)])
 def test_full_layer_prefers_skipping_up_to_half_of_the_inputs(n_active, skips):
-    layer = new_layer(12, 7, epsilon=1e6)
+    layer = new_layer(12, 32, epsilon=1e6)
     assert layer.is_full
     assert layer.prefers_skipping(inputs_with(n_active, (12, 10))) is skips
+    assert not new_layer(12, 31, epsilon=1e6).prefers_skipping(np.zeros((12, 10)))
 
 
 @pytest.mark.parametrize(
     ("n_active", "batch", "skips"),
-    [(12, 1, True), (24, 10, True), (25, 10, False), (24, 128, True), (25, 128, False)],
+    [(12, 1, True), (24, 10, True), (25, 10, False), (24, 64, True), (0, 65, False)],
 )
 def test_sparse_layer_prefers_skipping_where_few_samples_need_an_input(
     n_active, batch, skips

@@ -363,9 +363,10 @@ def test_full_layers_skip_zeros_where_most_inputs_are_zero(
     network.logits(data_of(network, 600, np.float64), np.arange(600), HERE)
     later = network.layers[1:]
     assert [layer for layer, *_ in choices] == later * 3
-    assert all((zeros >= 0.5) == chosen == skips for _, zeros, chosen in choices)
-    # Weights are copied once for all batches.
-    assert skipped == (later if skips else [])
+    assert all((zeros >= 0.5) == skips for _, zeros, _ in choices)
+    # Not the output layer, which is too narrow; weights are copied once for all batches.
+    assert all(chosen == (skips and layer is later[0]) for layer, _, chosen in choices)
+    assert skipped == (later[:1] if skips else [])
 
 
 def test_sparse_layers_skip_zeros_where_few_inputs_of_a_batch_are_not(choices, skipped):
@@ -393,7 +394,7 @@ def test_prediction_after_a_weight_changed_uses_the_new_weight(choices):
     before = network.logits(X, np.arange(40), HERE)
     network.layers[-1].weights *= 2
     network.layers[-1].bias *= 2
-    assert all(chosen for *_, chosen in choices)
+    assert any(chosen for *_, chosen in choices)
     np.testing.assert_allclose(network.logits(X, np.arange(40), HERE), 2 * before)
 
 
