@@ -43,6 +43,13 @@ def _add_scaled(z, row, w, x, i):
 
 
 @inlined
+def _add_scaled_4(z, row, w0, w1, w2, w3, x, indices, k):
+    i0, i1, i2, i3 = _at_4(indices, k)
+    for s in range(z.shape[1]):
+        z[row, s] += (w0 * x[i0, s] + w1 * x[i1, s]) + (w2 * x[i2, s] + w3 * x[i3, s])
+
+
+@inlined
 def _add_scaled_8(z, row, w0, w1, w2, w3, w4, w5, w6, w7, x, indices, k):
     i0, i1, i2, i3 = _at_4(indices, k)
     i4, i5, i6, i7 = _at_4(indices, k + 4)
@@ -65,6 +72,11 @@ def forward(indptr, indices, weights, bias, x, z, start, stop):
                 w[k + 4], w[k + 5], w[k + 6], w[k + 7], x, indices, k,
             )  # fmt: skip
             k += 8
+        if k + 4 <= end:
+            _add_scaled_4(
+                z, np.uint64(row), w[k], w[k + 1], w[k + 2], w[k + 3], x, indices, k
+            )
+            k += 4
         while k < end:
             _add_scaled(z, np.uint64(row), w[k], x, _at(indices, k))
             k += 1
@@ -89,6 +101,10 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
                 dz, indices, k,
             )  # fmt: skip
             k += 8
+        if k + 4 <= end:
+            p0, p1, p2, p3 = _at_4(p, k)
+            _add_scaled_4(dx, np.uint64(row), w[p0], w[p1], w[p2], w[p3], dz, indices, k)
+            k += 4
         while k < end:
             _add_scaled(dx, np.uint64(row), w[_at(p, k)], dz, _at(indices, k))
             k += 1
