@@ -10,7 +10,7 @@ import joblib
 
 # Multiply-adds below which handing rows to other threads costs more than it saves
 # (measured by ``python -m benchmarks.peers --only threads``).
-MIN_WORK_PER_THREAD = 500_000
+MIN_WORK_PER_THREAD = 2_000_000
 
 
 class Workers:
