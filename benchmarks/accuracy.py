@@ -48,15 +48,8 @@ NETWORKS = {
 }
 
 
-@dataclass
-class TestAccuracy:
-    """A scikit-learn callback that scores the network after every epoch."""
-
-    __test__ = False
-
-    X: np.ndarray
-    y: np.ndarray
-    scores: list[float] = field(default_factory=list)
+class EpochCallback:
+    """Base of scikit-learn callbacks that act at the end of an epoch only."""
 
     def setup(self, estimator, context):
         pass
@@ -66,6 +59,17 @@ class TestAccuracy:
 
     def on_fit_task_begin(self, estimator, context):
         pass
+
+
+@dataclass
+class TestAccuracy(EpochCallback):
+    """Scores the network after every epoch."""
+
+    __test__ = False
+
+    X: np.ndarray
+    y: np.ndarray
+    scores: list[float] = field(default_factory=list)
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         if context.task_name == "epoch":

@@ -123,33 +123,38 @@ class Assembly:
         if any(layer.n_out != following.n_in for layer, following in pairwise(layers)):
             shapes = [coef.shape for coef in self.coefs_]
             raise ValueError(f"The layers in coefs_ do not fit each other: {shapes}.")
-        sizes = [layers[0].n_in, *(layer.n_out for layer in layers)]
-        hidden = self._new_hidden(sizes, layers[0].weights.dtype)
-        for depth, unit in enumerate(hidden):
+        return Network(layers, self._fitted_hidden(layers[:-1]), self._loss())
+
+    def _fitted_hidden(self, layers):
+        """What follows each of these layers, as the public attributes have it."""
+        units = []
+        for depth, (layer, activation) in enumerate(
+            zip(layers, self._activations(len(layers)), strict=True)
+        ):
+            dtype = layer.weights.dtype
             fitted = self.activation_parameters_[depth]
-            if fitted.shape != unit.parameters.shape:
+            expected = activation.initial_parameters(depth + 1, layer.n_out, dtype).shape
+            if fitted.shape != expected:
                 raise ValueError(
                     f"activation_parameters_[{depth}] has shape {fitted.shape}, but "
-                    f"{unit.activation!r} has {unit.parameters.shape}. If activation was "
-                    "changed after fit, fit again."
+                    f"{activation!r} has {expected}. If activation was changed after fit, "
+                    "fit again."
                 )
-            parameters = fitted.astype(unit.parameters.dtype)
-            norm = self._fitted_norm(depth, unit)
-            hidden[depth] = Hidden(unit.activation, parameters, unit.n_neurons, norm)
-        return Network(layers, hidden, self._loss())
+            norm = self._fitted_norm(depth, layer.n_out, dtype)
+            units.append(Hidden(activation, fitted.astype(dtype), layer.n_out, norm))
+        return units
 
-    def _fitted_norm(self, depth, unit):
+    def _fitted_norm(self, depth, n_neurons, dtype):
         """The batch normalisation of a hidden layer as the public attributes have it."""
         arrays = self.batch_norms_[depth]
         if arrays is None:
             return None
-        dtype = unit.parameters.dtype
         norm = BatchNorm(**{name: np.array(array, dtype) for name, array in arrays.items()})
         for name, array in vars(norm).items():
-            if array.shape != (unit.n_neurons,):
+            if array.shape != (n_neurons,):
                 raise ValueError(
                     f"batch_norms_[{depth}][{name!r}] has shape {array.shape}, but the "
-                    f"layer has {unit.n_neurons} neurons."
+                    f"layer has {n_neurons} neurons."
                 )
         return norm
 

@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from benchmarks.accuracy import TestAccuracy
+from benchmarks.accuracy import EpochCallback, TestAccuracy
 from benchmarks.data import load
 from benchmarks.literature.runs import Runs
 from benchmarks.tables import markdown
@@ -50,17 +50,8 @@ HOPELESS_LOSS = 2.25
 N_PROBED = 500
 
 
-class StopIfHopeless:
-    """A scikit-learn callback that ends training that is still at chance after 3 epochs."""
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
+class StopIfHopeless(EpochCallback):
+    """Ends training that is still at chance after 3 epochs."""
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         losses = fitted_estimator.loss_curve_
