@@ -1,6 +1,7 @@
 """Truly sparse multilayer perceptrons that feel like scikit-learn."""
 
 from sksparse_mlp._mlp import SparseMLPClassifier
+from sksparse_mlp._selector import SparseMLPSelector
 
-__all__ = ["SparseMLPClassifier", "__version__"]
+__all__ = ["SparseMLPClassifier", "SparseMLPSelector", "__version__"]
 __version__ = "0.1.0"

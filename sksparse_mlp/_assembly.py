@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sksparse_mlp.activations import ACTIVATIONS, Activation
+from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
@@ -14,10 +15,12 @@ from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.optimizers import SGD, Adam
 from sksparse_mlp.core.training import Patience, Training
 from sksparse_mlp.initializers import INITIALIZERS
-from sksparse_mlp.schedules import ZETA_SCHEDULES
-from sksparse_mlp.topology import GROWTHS
+from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
+from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
 AUTO_BATCH_SIZE = 64
+# What history_ has of each epoch when asked for.
+RECORDABLE = ["train_score"]
 
 
 def _member(registry, member, **shared):
@@ -25,12 +28,12 @@ def _member(registry, member, **shared):
 
     A named member takes those of the ``shared`` parameters that it has.
     """
-    if not isinstance(member, str):
-        if hasattr(member, "_validate_params"):
-            member._validate_params()
-        return member
-    cls = registry[member]
-    return cls(**{k: v for k, v in shared.items() if k in cls._get_param_names()})
+    if isinstance(member, str):
+        cls = registry[member]
+        member = cls(**{k: v for k, v in shared.items() if k in cls._get_param_names()})
+    if hasattr(member, "_validate_params"):
+        member._validate_params()
+    return member
 
 
 class Assembly:
@@ -74,7 +77,11 @@ class Assembly:
         return units
 
     def _zeta_schedule(self):
-        schedule = _member(ZETA_SCHEDULES, self.zeta_schedule, zeta=self.zeta)
+        if self.zeta == 0 and isinstance(self.zeta_schedule, str):
+            return Constant(0)
+        schedule = _member(
+            ZETA_SCHEDULES, self.zeta_schedule, zeta=self.zeta, zeta_max=self.zeta
+        )
         for epoch in range(self.max_iter):
             zeta = schedule(epoch, self.max_iter)
             if not 0 <= zeta < 1:
@@ -181,15 +188,48 @@ class Assembly:
             learning_rate=LEARNING_RATES[self.learning_rate](
                 self.learning_rate_init, self.power_t
             ),
-            growth=_member(GROWTHS, self.growth),
-            zeta_schedule=self._zeta_schedule(),
+            evolution=self._evolution(topology_rng),
             alpha=self.alpha,
             dropout=self.dropout,
             batch_size=self._batch_size(),
             n_epochs=self.max_iter,
             shuffle=self.shuffle,
-            evolve_every=None if self.evolve_every == "epoch" else int(self.evolve_every),
             patience=Patience(self.n_iter_no_change, self.tol),
             data_rng=data_rng,
-            topology_rng=topology_rng,
+            records_train_score="train_score" in self._recorded(),
         )
+
+    def _recorded(self):
+        unknown = [name for name in self.record if name not in RECORDABLE]
+        if unknown:
+            raise ValueError(
+                f"record={self.record!r} has {unknown[0]!r}; allowed are {RECORDABLE}."
+            )
+        return self.record
+
+    def _evolution(self, rng):
+        pruning = self.pruning
+        return Evolution(
+            growth=_member(GROWTHS, self.growth, gamma=self.gamma),
+            pruning=None if pruning is None else _member(PRUNINGS, pruning),
+            zeta_schedule=self._zeta_schedule(),
+            n_epochs=self.max_iter,
+            every=None if self.evolve_every == "epoch" else int(self.evolve_every),
+            until=self.evolve_until,
+            n_inputs=self._n_features_to_select(),
+            rng=rng,
+        )
+
+    def _n_features_to_select(self):
+        """The number of features to select, None for no selection."""
+        wanted, n_features = self.n_features_to_select, self.n_features_in_
+        if wanted is None:
+            return None
+        n_selected = wanted if isinstance(wanted, Integral) else round(wanted * n_features)
+        if not 1 <= n_selected <= n_features:
+            raise ValueError(
+                f"n_features_to_select={wanted!r} selects {n_selected} of {n_features} "
+                "features; give a number of features from 1 to as many as there are, or a "
+                "share of them in (0, 1]."
+            )
+        return int(n_selected)

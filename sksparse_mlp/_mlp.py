@@ -7,17 +7,18 @@ from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import compute_class_weight
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sksparse_mlp._assembly import Assembly
 from sksparse_mlp.activations import ACTIVATIONS, Activation
+from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
 from sksparse_mlp.core.optimizers import OPTIMIZERS
@@ -25,7 +26,7 @@ from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.initializers import INITIALIZERS, Initializer
 from sksparse_mlp.schedules import ZETA_SCHEDULES
-from sksparse_mlp.topology import GROWTHS, Growth
+from sksparse_mlp.topology import GROWTHS, PRUNINGS, Growth, ImportancePruning
 
 _INPUT = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "order": "C"}
 
@@ -45,6 +46,14 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         "zeta": [Interval(Real, 0, 1, closed="left")],
         "zeta_schedule": [StrOptions(set(ZETA_SCHEDULES)), callable],
         "growth": [StrOptions(set(GROWTHS)), Growth],
+        "gamma": [Interval(Real, None, None, closed="neither")],
+        "pruning": [None, StrOptions(set(PRUNINGS)), ImportancePruning],
+        "n_features_to_select": [
+            None,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="right"),
+        ],
+        "evolve_until": [Interval(Real, 0, 1, closed="right")],
         "evolve_every": [StrOptions({"epoch"}), Interval(Integral, 1, None, closed="left")],
         "init": [StrOptions({"auto", *INITIALIZERS}), Initializer],
         "solver": [StrOptions(set(OPTIMIZERS))],
@@ -70,6 +79,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         ],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
+        "record": ["array-like", tuple],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "n_jobs": [None, Integral],
@@ -122,6 +132,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         hook = hook | {"estimator": self}
         end = hook | {"reconstruction_attributes": lambda: self._attributes(training)}
         context.call_on_fit_task_begin(**hook)
+        self._say_full_layers(training)
         epochs = training.run(samples, validation, workers, self.max_iter)
         try:
             with closing(epochs):
@@ -139,6 +150,11 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
                 stacklevel=2,
             )
         context.call_on_fit_task_end(**end)
+
+    def _say_full_layers(self, training):
+        full = [k for k, la in enumerate(training.network.layers, 1) if la.is_full]
+        if self.verbose and self.zeta != 0 and full:
+            print(f"Layers {full} are full and keep their pattern.")
 
     def _record(self, record):
         if record is None:
@@ -167,13 +183,23 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 
     def _attributes(self, training):
         """Fitted attributes that describe the network as it is now."""
-        layers, hidden = training.network.layers, training.network.hidden
         losses = [record["loss"] for record in self.history_]
         scores = [r["validation_score"] for r in self.history_ if "validation_score" in r]
+        return self._network_attributes(training.network) | {
+            "history_": list(self.history_),
+            "loss_curve_": losses,
+            "loss_": losses[-1] if losses else math.nan,
+            "best_loss_": None if self.early_stopping or not losses else min(losses),
+            "validation_scores_": scores if self.early_stopping else None,
+            "best_validation_score_": max(scores) if scores else None,
+        }
+
+    def _network_attributes(self, network):
+        layers, hidden = network.layers, network.hidden
         return {
             "coefs_": [layer.to_coef() for layer in layers],
             "intercepts_": [layer.bias.copy() for layer in layers],
-            "slopes_": training.network.slopes(),
+            "slopes_": network.slopes(),
             "activation_parameters_": [unit.parameters.copy() for unit in hidden],
             "batch_norms_": [
                 None if unit.norm is None else vars(unit.norm.copy()) for unit in hidden
@@ -184,14 +210,73 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
             ),
             "n_layers_": len(layers) + 1,
             "n_outputs_": layers[-1].n_out,
-            "out_activation_": training.network.loss.link,
-            "history_": list(self.history_),
-            "loss_curve_": losses,
-            "loss_": losses[-1] if losses else math.nan,
-            "best_loss_": None if self.early_stopping or not losses else min(losses),
-            "validation_scores_": scores if self.early_stopping else None,
-            "best_validation_score_": max(scores) if scores else None,
+            "out_activation_": network.loss.link,
         }
+
+    @property
+    def feature_importances_(self):
+        """Shares of the input neurons in the sum of the first layer's absolute weights."""
+        check_is_fitted(self)
+        strengths = self._strengths()
+        return strengths / max(strengths.sum(), np.finfo(strengths.dtype).tiny)
+
+    @property
+    def support_(self):
+        """Mask of the selected features, with `n_features_to_select`."""
+        check_is_fitted(self)
+        n_selected = self._n_features_to_select()
+        if n_selected is None:
+            raise AttributeError(
+                "support_ exists only with n_features_to_select, which is None."
+            )
+        support = np.zeros(self.n_features_in_, dtype=bool)
+        strongest = np.argsort(-self._strengths(), kind="stable")[:n_selected]
+        support[strongest] = True
+        return support
+
+    def _strengths(self):
+        """Sum of the absolute weights of each input neuron."""
+        return np.asarray(abs(self.coefs_[0]).sum(axis=1))
+
+    def compress(self):
+        """Leave out what cannot matter for predictions.
+
+        Connections of weight zero, hidden neurons without incoming connections (their
+        constant output joins the biases that follow) and hidden neurons that reach no
+        output go, with all their connections. Each hidden layer keeps at least one
+        neuron.
+
+        Returns
+        -------
+        SparseMLPClassifier
+            A fitted copy with `hidden_layer_sizes` as they are then, whose predictions
+            are the same up to rounding.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from sksparse_mlp import SparseMLPClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = SparseMLPClassifier(
+        ...     epsilon=3, pruning="importance", max_iter=30, random_state=0
+        ... ).fit(X / 16, y)
+        >>> small = clf.compress()
+        >>> small.hidden_layer_sizes
+        (195, 98)
+        >>> bool(abs(small.predict_proba(X) - clf.predict_proba(X)).max() < 1e-6)
+        True
+        """
+        check_is_fitted(self)
+        network = compressed(self._fitted_network())
+        small = clone(self)
+        parameters = self.get_params(deep=False)
+        for name, value in vars(self).items():
+            if name not in parameters and name != "_training":
+                setattr(small, name, value)
+        small.set_params(hidden_layer_sizes=tuple(network.sizes[1:-1]))
+        for name, value in self._network_attributes(network).items():
+            setattr(small, name, value)
+        return small
 
     def _logits(self, X):
         check_is_fitted(self)
@@ -233,17 +318,37 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         schedule. 0 keeps the initial topology.
 
     zeta_schedule : str or callable, default="constant"
-        Zeta at every epoch: "constant", an instance from
-        :mod:`sksparse_mlp.schedules`, or any function of (epoch, n_epochs), with epochs
-        counted from 0.
+        Zeta at every epoch: "constant" (SET), "linear" (LDV), "oscillating" (OSV),
+        "exponential" (EXD), "cosine", an instance from :mod:`sksparse_mlp.schedules`, or
+        any function of (epoch, n_epochs), with epochs counted from 0, whose values are
+        in [0, 1). A named schedule begins at `zeta`.
 
     growth : str or Growth, default="random"
-        Where new connections grow: "random", or an instance from
-        :mod:`sksparse_mlp.topology`. They start without momentum, at weight zero.
+        Where new connections grow: "random" (SET), "liset", "gradient" (RigL), or an
+        instance from :mod:`sksparse_mlp.topology`. They start without momentum, at
+        weight zero.
+
+    gamma : float, default=0.0
+        How little "liset" prefers useful inputs; large values make it like "random".
 
     evolve_every : "epoch" or int, default="epoch"
         When the topology evolves: after each epoch of `fit` but the last and never in
         `partial_fit`, or in both after every so many updates. Full layers never evolve.
+
+    evolve_until : float, default=1.0
+        Share of the epochs in which the topology evolves, in (0, 1].
+
+    n_features_to_select : int, float or None, default=None
+        Number of input neurons, or their share in (0, 1], that remain at the end. After
+        a quarter of the epochs the weakest (by the sum of their absolute weights) begin
+        to leave, fast at first and ever more slowly, and their connections move to the
+        others as far as these have room. All is settled after 35 % of the epochs, and
+        before that no plateau ends training and no best network is kept. Features
+        should be of similar scale. None keeps all.
+
+    pruning : "importance", ImportancePruning or None, default=None
+        How weak hidden neurons leave the network while it trains, which lowers the
+        number of connections; None keeps all.
 
     init : str or Initializer, default="auto"
         Initial weights: "he_uniform", "he_normal", "xavier_uniform", "xavier_normal",
@@ -325,6 +430,10 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         Weights of the classes, multiplied with the sample weights. "balanced" weighs
         classes inversely to their frequency.
 
+    record : sequence of str, default=()
+        What `history_` has besides the usual; "train_score" is the accuracy on the
+        training samples, and takes a pass over them after every epoch.
+
     random_state : int, RandomState instance or None, default=None
         Seeds three independent streams: initialisation; shuffling and dropout; topology.
 
@@ -358,9 +467,12 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     sparsity_ : ndarray of shape (n_layers_ - 1,)
         Share of the possible connections that each layer lacks.
     history_ : list of dict
-        One record per epoch: ``epoch`` (from 0), ``loss``, ``zeta``, ``n_pruned`` and
-        ``n_grown`` (connections replaced in or after this epoch), ``learning_rate``,
-        ``slopes``, ``seconds``, and ``validation_score`` with early stopping.
+        One record per epoch: ``epoch`` (from 0), ``loss`` (with "liset" that of the
+        network and its shortcuts), ``zeta``, ``learning_rate``, ``slopes``,
+        ``n_connections`` and ``n_inputs`` (connections and input neurons in use at its
+        end), ``seconds``, ``validation_score`` with early stopping, what `record` asks
+        for, and of the evolution in or after the epoch ``n_pruned``, ``n_grown``,
+        ``turnover`` (grown connections as a share of all) and ``evolution_seconds``.
     loss_curve_ : list of float
         Mean loss of each epoch (cross-entropy in nats and L2 penalty).
     loss_ : float
@@ -371,6 +483,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         Validation accuracy of each epoch, with early stopping.
     best_validation_score_ : float or None
         The highest of them.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        Shares of the input neurons in the sum of the first layer's absolute weights.
+    support_ : ndarray of shape (n_features_in_,), dtype bool
+        Mask of the selected features: the strongest input neurons, which are those that
+        remain once all is settled. Only with `n_features_to_select`.
     n_iter_ : int
         Epochs trained by the last `fit`, or passes made by `partial_fit`.
     n_layers_, n_outputs_ : int
@@ -431,7 +548,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         zeta=0.3,
         zeta_schedule="constant",
         growth="random",
+        gamma=0.0,
         evolve_every="epoch",
+        evolve_until=1.0,
+        n_features_to_select=None,
+        pruning=None,
         init="auto",
         solver="adam",
         alpha=0.1,
@@ -454,6 +575,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         tol=1e-4,
         warm_start=False,
         class_weight=None,
+        record=(),
         random_state=None,
         verbose=False,
         n_jobs=None,
@@ -465,7 +587,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         self.zeta = zeta
         self.zeta_schedule = zeta_schedule
         self.growth = growth
+        self.gamma = gamma
         self.evolve_every = evolve_every
+        self.evolve_until = evolve_until
+        self.n_features_to_select = n_features_to_select
+        self.pruning = pruning
         self.init = init
         self.solver = solver
         self.alpha = alpha
@@ -488,6 +614,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         self.tol = tol
         self.warm_start = warm_start
         self.class_weight = class_weight
+        self.record = record
         self.random_state = random_state
         self.verbose = verbose
         self.n_jobs = n_jobs

@@ -1,19 +1,31 @@
 """How the pattern of a sparse layer evolves: what goes, and where new connections grow.
 
 A growth rule is a cloneable holder of parameters. A new one is one class and one line
-of :data:`GROWTHS`.
+of :data:`GROWTHS`; so is a new rule for hidden neurons to leave the network, of
+:data:`PRUNINGS`.
 """
 
-from numbers import Real
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from scipy.special import log_expit
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
-from sksparse_mlp.core.sampling import sample_sorted
+from sksparse_mlp.core.sampling import (
+    sample_sorted,
+    sample_weighted,
+    to_positions,
+    to_ranks,
+)
 
-__all__ = ["RandomGrowth"]
+__all__ = ["GradientGrowth", "ImportancePruning", "LiSET", "RandomGrowth"]
+
+# Positions whose gradients are computed at a time.
+BLOCK = 2**20
 
 
 def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
@@ -55,18 +67,33 @@ def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
 
 
 class Growth(BaseEstimator):
-    """Base of the growth rules: weak connections go, as many grow elsewhere."""
+    """Base of the growth rules: weak connections go, as many grow elsewhere.
+
+    A rule says in ``signal`` what it needs to know of a layer:
+
+    - None: nothing;
+    - "skips": the strength of each input, an array of shape (n_in,), in a linear
+      shortcut to the outputs that is trained beside the network (`LiSET`);
+    - "gradient": the layer's inputs, of shape (n_in, batch), and the gradients at its
+      outputs, of shape (n_out, batch), for one batch.
+    """
 
     _parameter_constraints: dict = {}
+    signal: str | None = None
     scale = 0.0
 
     def evolve(
-        self, layer: SparseLayer, zeta: float, rng: np.random.Generator
+        self,
+        layer: SparseLayer,
+        zeta: float,
+        rng: np.random.Generator,
+        signal: Any = None,
+        n_connections: int | None = None,
     ) -> tuple[int, int]:
         """Replace the weakest connections of a sparse layer.
 
         New connections start without momentum, at weight zero or, where the rule has a
-        ``scale``, at normal weights; their number equals that of the removed ones.
+        ``scale``, at normal weights.
 
         Parameters
         ----------
@@ -75,6 +102,12 @@ class Growth(BaseEstimator):
         zeta : float
             Share of the connections to replace, in [0, 1).
         rng : numpy.random.Generator
+        signal : object, default=None
+            What the rule's attribute ``signal`` names; without it all free positions
+            are equally likely.
+        n_connections : int, default=None
+            How many connections the layer shall have afterwards, if it has room for
+            them; as many as before by default.
 
         Returns
         -------
@@ -83,7 +116,10 @@ class Growth(BaseEstimator):
         removed = weakest(layer.weights, zeta)
         keep = np.ones(layer.n_connections, dtype=bool)
         keep[removed] = False
-        grown = layer.rewire(keep, self.free_ranks(layer, keep, removed.size, rng))
+        wanted = layer.n_connections if n_connections is None else n_connections
+        n_kept = layer.n_connections - removed.size
+        size = min(wanted, layer.n_in * layer.n_out) - n_kept
+        grown = layer.rewire(keep, self.free_ranks(layer, keep, size, rng, signal))
         if self.scale > 0:
             rows = np.searchsorted(layer.indptr, grown, side="right") - 1
             deviation = self.scale * np.sqrt(2 / layer.fan_in[rows])
@@ -91,7 +127,12 @@ class Growth(BaseEstimator):
         return removed.size, grown.size
 
     def free_ranks(
-        self, layer: SparseLayer, keep: np.ndarray, size: int, rng: np.random.Generator
+        self,
+        layer: SparseLayer,
+        keep: np.ndarray,
+        size: int,
+        rng: np.random.Generator,
+        signal: Any,
     ) -> np.ndarray:
         """Choose where to grow.
 
@@ -99,6 +140,11 @@ class Growth(BaseEstimator):
         by output neuron), that no kept connection holds.
         """
         raise NotImplementedError
+
+
+def _random_ranks(layer, keep, size, rng):
+    n_free = layer.n_in * layer.n_out - np.count_nonzero(keep)
+    return sample_sorted(rng, n_free, size)
 
 
 class RandomGrowth(Growth):
@@ -123,9 +169,222 @@ class RandomGrowth(Growth):
     def __init__(self, scale: float = 0.0):
         self.scale = scale
 
-    def free_ranks(self, layer, keep, size, rng):
-        n_free = layer.n_in * layer.n_out - (layer.n_connections - size)
-        return sample_sorted(rng, n_free, size)
+    def free_ranks(self, layer, keep, size, rng, signal):
+        return _random_ranks(layer, keep, size, rng)
 
 
-GROWTHS: dict[str, type[Growth]] = {"random": RandomGrowth}
+class LiSET(Growth):
+    """New connections from inputs that a linear shortcut finds useful (Radu 2021).
+
+    While the network trains, each sparse layer's inputs also reach the outputs through
+    a full *skip matrix*, whose products are added to the network's outputs. With ``w_i``
+    the sum of the absolute weights of input ``i`` in it, new connections start at input
+    ``i`` with probability proportional to ``u_i = sigmoid(w_i / max(w) + gamma)``, one
+    after the other at positions that are free. Then the skip matrix starts again from
+    zero. Predictions use the network alone, and epochs that no evolution follows train
+    it alone.
+
+    Parameters
+    ----------
+    gamma : float, default=0.0
+        Large values make all inputs equally likely, as SET does; with very negative ones
+        the likeliest input is e times as likely as one without any weight.
+    skip_dropout : float, default=0.5
+        Probability that a skip matrix is left out of a batch, in [0, 1].
+
+    References
+    ----------
+    Radu, *Speeding up convergence for sparse training using feature extraction
+    behaviour*, 2021, Algorithm 1 and equation 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksparse_mlp.topology import LiSET
+    >>> LiSET(gamma=0.0).likelihood(np.array([0.0, 1.0, 2.0])).round(3)
+    array([0.684, 0.851, 1.   ])
+    """
+
+    _parameter_constraints: dict = {
+        "gamma": [Interval(Real, None, None, closed="neither")],
+        "skip_dropout": [Interval(Real, 0, 1, closed="both")],
+    }
+    signal = "skips"
+
+    def __init__(self, gamma: float = 0.0, skip_dropout: float = 0.5):
+        self.gamma = gamma
+        self.skip_dropout = skip_dropout
+
+    def likelihood(self, strengths: np.ndarray) -> np.ndarray:
+        """How likely each input is to get a new connection, relative to the likeliest.
+
+        Parameters
+        ----------
+        strengths : ndarray of shape (n_in,)
+            Sums of the absolute weights of each input in the skip matrix.
+
+        Returns
+        -------
+        ndarray of shape (n_in,), dtype float64
+        """
+        largest = strengths.max()
+        shares = strengths / largest if largest > 0 else np.zeros(strengths.size)
+        # In logarithms, where a very negative gamma does not underflow.
+        logarithms = log_expit(shares.astype(np.float64) + self.gamma)
+        return np.exp(logarithms - logarithms.max())
+
+    def free_ranks(self, layer, keep, size, rng, signal):
+        if signal is None:
+            return _random_ranks(layer, keep, size, rng)
+        taken = layer.positions(keep)
+        likelihood = self.likelihood(signal)
+        positions = sample_weighted(rng, taken, likelihood, layer.n_out, size)
+        return to_ranks(positions, taken)
+
+
+class GradientGrowth(Growth):
+    """New connections where the loss would fall fastest (RigL, Evci et al. 2020).
+
+    Those are the free positions with the largest absolute gradients for one batch of
+    training samples, without dropout. Positions without any gradient are chosen at
+    random, where there are not enough others.
+
+    Parameters
+    ----------
+    n_candidates : int or None, default=None
+        None looks at all free positions: ``n_in * n_out * batch`` multiply-adds, a
+        million positions at a time. A number draws that many candidates at random for
+        every new connection and takes the best of all: time and memory then grow with
+        the connections and not with the layer's size.
+
+    References
+    ----------
+    Evci et al., *Rigging the lottery: making all tickets winners*, ICML 2020. Removal is
+    SET's, in place of the smallest weights of either sign together.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.topology import GradientGrowth
+    >>> GradientGrowth(n_candidates=10)
+    GradientGrowth(n_candidates=10)
+    """
+
+    _parameter_constraints: dict = {
+        "n_candidates": [None, Interval(Integral, 1, None, closed="left")]
+    }
+    signal = "gradient"
+
+    def __init__(self, n_candidates: int | None = None):
+        self.n_candidates = n_candidates
+
+    def free_ranks(self, layer, keep, size, rng, signal):
+        if signal is None or size == 0:
+            return _random_ranks(layer, keep, size, rng)
+        taken = layer.positions(keep)
+        n_free = layer.n_in * layer.n_out - taken.size
+        if self.n_candidates is None or size * self.n_candidates >= n_free:
+            best = _steepest(layer, keep, size, *signal)
+        else:
+            candidates = sample_sorted(rng, n_free, size * self.n_candidates)
+            positions = to_positions(candidates, taken)
+            best = _steepest_of(layer, positions, size, *signal)
+        ranks = to_ranks(np.sort(best), taken)
+        others = sample_sorted(rng, n_free - ranks.size, size - ranks.size)
+        return np.sort(np.concatenate([ranks, to_positions(others, ranks)]))
+
+
+def _steepest(layer, keep, size, x, dz):
+    """Free positions with the ``size`` largest gradients, those with any, unsorted."""
+    n_rows = min(max(1, BLOCK // layer.n_in), layer.n_out)
+    block = np.empty((n_rows, layer.n_in), x.dtype)
+    positions, sizes, least = np.empty(0, np.int64), np.empty(0, x.dtype), 0.0
+    for start in range(0, layer.n_out, n_rows):
+        stop = min(start + n_rows, layer.n_out)
+        kernels.free_gradient_sizes(
+            layer.indptr, layer.indices, keep, x, dz, block, start, stop
+        )
+        found = np.flatnonzero(block[: stop - start] > least)
+        positions = np.append(positions, start * layer.n_in + found)
+        sizes = np.append(sizes, block.reshape(-1)[found])
+        if sizes.size > size:
+            largest = np.argpartition(sizes, -size)[-size:]
+            positions, sizes = positions[largest], sizes[largest]
+            least = sizes.min()
+    return positions
+
+
+def _steepest_of(layer, positions, size, x, dz):
+    """Those of the given positions with the ``size`` largest gradients."""
+    sizes = np.empty(positions.size, x.dtype)
+    kernels.gradient_sizes_at(*np.divmod(positions, layer.n_in), x, dz, sizes)
+    largest = np.argpartition(sizes, -size)[-size:]
+    return positions[largest[sizes[largest] > 0]]
+
+
+GROWTHS: dict[str, type[Growth]] = {
+    "random": RandomGrowth,
+    "liset": LiSET,
+    "gradient": GradientGrowth,
+}
+
+
+class ImportancePruning(BaseEstimator):
+    """Weak hidden neurons leave the network, with all their connections.
+
+    A neuron's importance is the sum of the absolute weights of its incoming connections.
+    The connections that go are not replaced, so that the network shrinks as it learns.
+
+    Parameters
+    ----------
+    share : float, default=0.1
+        Share of the remaining neurons of each hidden layer that leave at a time, in
+        (0, 1); at least one neuron always remains.
+    start : float, default=0.4
+        Share of the training before the first neurons leave, in [0, 1].
+    every : int, default=10
+        Epochs between two prunings.
+
+    References
+    ----------
+    Curci et al., *Truly sparse neural networks at scale*, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksparse_mlp.topology import ImportancePruning
+    >>> pruning = ImportancePruning(share=0.5)
+    >>> pruning.is_due(epoch=39, n_epochs=100), pruning.is_due(epoch=40, n_epochs=100)
+    (False, True)
+    >>> pruning.weakest(np.array([3.0, 1.0, 2.0, 5.0]))
+    array([1, 2])
+    """
+
+    _parameter_constraints: dict = {
+        "share": [Interval(Real, 0, 1, closed="neither")],
+        "start": [Interval(Real, 0, 1, closed="both")],
+        "every": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, share: float = 0.1, start: float = 0.4, every: int = 10):
+        self.share = share
+        self.start = start
+        self.every = every
+
+    def is_due(self, epoch: int, n_epochs: int) -> bool:
+        """Whether neurons leave after this epoch, counted from 0."""
+        since = epoch - round(self.start * n_epochs)
+        return since >= 0 and since % self.every == 0
+
+    def weakest(self, importance: np.ndarray) -> np.ndarray:
+        """Sorted indices of the neurons that leave.
+
+        Parameters
+        ----------
+        importance : ndarray of shape (n_neurons,)
+            Sums of absolute incoming weights of the neurons that remain so far.
+        """
+        n_weak = min(round(self.share * importance.size), importance.size - 1)
+        return np.sort(np.argsort(importance, kind="stable")[:n_weak])
+
+
+PRUNINGS: dict[str, type[ImportancePruning]] = {"importance": ImportancePruning}

@@ -49,6 +49,7 @@ def test_imports_go_down_only():
         "_mlp",
         "_assembly",
         "core.training",
+        "core.evolution",
         "core.network",
         "core.layer",
         "core.kernels",

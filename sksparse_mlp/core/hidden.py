@@ -78,6 +78,15 @@ class Hidden:
         norm = None if self.norm is None else self.norm.copy()
         return Hidden(self.activation, self.parameters.copy(), self.n_neurons, norm)
 
+    def part(self, kept: np.ndarray) -> "Hidden":
+        """The same for some of the neurons, given by a mask of shape (n_neurons,)."""
+        per_neuron = self.parameters.shape[1] == self.n_neurons
+        parameters = self.parameters[:, kept] if per_neuron else self.parameters.copy()
+        norm = self.norm
+        if norm is not None:
+            norm = BatchNorm(**{name: array[kept] for name, array in vars(norm).items()})
+        return Hidden(self.activation, parameters, int(kept.sum()), norm)
+
     def is_finite(self) -> bool:
         arrays = [self.parameters, *([] if self.norm is None else vars(self.norm).values())]
         return all(bool(np.isfinite(array).all()) for array in arrays)

@@ -225,6 +225,48 @@ def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop
             k += 1
 
 
+# --- full products without biases: few outputs, or few inputs --------------------------
+
+
+@kernel
+def add_product(weights, x, z, start, stop):
+    """z += W x for the rows ``[start, stop)``; ``weights`` is (n_out, n_in)."""
+    w = weights
+    for r in range(start, stop):
+        row = np.uint64(r)
+        k = 0
+        while k + 4 <= x.shape[0]:
+            for s in range(z.shape[1]):
+                low = w[row, k] * x[k, s] + w[row, k + 1] * x[k + 1, s]
+                high = w[row, k + 2] * x[k + 2, s] + w[row, k + 3] * x[k + 3, s]
+                z[row, s] += low + high
+            k += 4
+        while k < x.shape[0]:
+            _add_scaled(z, row, w[row, k], x, np.uint64(k))
+            k += 1
+
+
+@inlined
+def _row_gradient(dz, row, x, inputs, gradient, target):
+    k = 0
+    while k + 8 <= inputs.size:
+        g = _dot_8(dz, row, x, inputs, k)
+        for j in range(8):
+            gradient[target, k + j] = g[j]
+        k += 8
+    while k < inputs.size:
+        gradient[target, k] = _dot(dz, row, x, _at(inputs, k))
+        k += 1
+
+
+@kernel
+def product_gradient(x, dz, gradient):
+    """Gradient of the loss for all pairs: ``gradient[j, i]`` is ``dz[j] . x[i]``."""
+    inputs = np.arange(x.shape[0])
+    for row in range(dz.shape[0]):
+        _row_gradient(dz, np.uint64(row), x, inputs, gradient, row)
+
+
 # --- optimizer steps, fused with the weight gradient: no gradient array ---------------
 
 
@@ -711,3 +753,27 @@ def take_or_zero(values, source, out):
     """out[k] = values[source[k]], or 0 where source[k] is negative."""
     for k in range(source.size):
         out[k] = values[source[k]] if source[k] >= 0 else 0.0
+
+
+@kernel
+def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
+    """Absolute gradients at all positions of rows ``[start, stop)``, -1 where taken.
+
+    ``sizes`` is (rows, n_in); a position is taken by a connection that is kept.
+    """
+    inputs = np.arange(x.shape[0])
+    for row in range(start, stop):
+        target = row - start
+        _row_gradient(dz, np.uint64(row), x, inputs, sizes, target)
+        for i in range(sizes.shape[1]):
+            sizes[target, i] = abs(sizes[target, i])
+        for k in range(indptr[row], indptr[row + 1]):
+            if keep[k]:
+                sizes[target, indices[k]] = -1.0
+
+
+@kernel
+def gradient_sizes_at(rows, columns, x, dz, sizes):
+    """Absolute gradients at the positions (rows[k], columns[k])."""
+    for k in range(rows.size):
+        sizes[k] = abs(_dot(dz, _at(rows, k), x, _at(columns, k)))

@@ -106,6 +106,20 @@ class SparseLayer:
         """Number of connections into each output neuron, shape (n_out,)."""
         return np.diff(self.indptr)
 
+    def input_strengths(self) -> np.ndarray:
+        """Sum of the absolute weights from each input neuron, shape (n_in,), float64."""
+        return np.bincount(self.indices, np.abs(self.weights), self.n_in)
+
+    def output_strengths(self) -> np.ndarray:
+        """Sum of the absolute weights into each output neuron, shape (n_out,), float64."""
+        rows = np.repeat(np.arange(self.n_out), self.fan_in)
+        return np.bincount(rows, np.abs(self.weights), self.n_out)
+
+    @property
+    def fan_out(self) -> np.ndarray:
+        """Number of connections from each input neuron, shape (n_in,)."""
+        return np.bincount(self.indices, minlength=self.n_in)
+
     def is_finite(self) -> bool:
         return bool(np.isfinite(self.weights).all() and np.isfinite(self.bias).all())
 
@@ -175,22 +189,24 @@ class SparseLayer:
         return weights, bias
 
     def rewire(self, keep: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-        """Replace the connections that are not kept by new ones of weight zero.
+        """Drop the connections that are not kept and add new ones of weight zero.
 
         Parameters
         ----------
         keep : ndarray of shape (n_connections,), dtype bool
         ranks : ndarray of dtype int64
             Where the new connections go: sorted ranks among the positions (row-major)
-            that no kept connection holds, one for each connection that is not kept.
+            that no kept connection holds.
 
         Returns
         -------
         ndarray of shape (n_grown,), dtype intp
             Indices of the new connections.
         """
-        indptr, indices = np.empty_like(self.indptr), np.empty_like(self.indices)
-        source = np.empty(self.n_connections, np.int64)
+        n_connections = np.count_nonzero(keep) + ranks.size
+        indptr = np.empty_like(self.indptr)
+        indices = np.empty(n_connections, self.indices.dtype)
+        source = np.empty(n_connections, np.int64)
         kernels.merge_pattern(
             self.indptr, self.indices, keep, ranks, self.n_in, indptr, indices, source
         )
@@ -198,6 +214,40 @@ class SparseLayer:
         self.slots = [(_take(slot, source), bias_slot) for slot, bias_slot in self.slots]
         self._set_pattern(indptr, indices)
         return np.flatnonzero(source < 0)
+
+    def positions(self, keep: np.ndarray) -> np.ndarray:
+        """Sorted row-major positions of the connections that are kept, dtype int64."""
+        rows = np.repeat(np.arange(self.n_out), self.fan_in)[keep]
+        return rows * self.n_in + self.indices[keep]
+
+    def restricted(self, inputs: np.ndarray, outputs: np.ndarray) -> "SparseLayer":
+        """The connections among some neurons, which must be all, as a layer of their own.
+
+        Parameters
+        ----------
+        inputs, outputs : ndarray of dtype intp
+            Sorted indices of the neurons.
+        """
+        number = np.zeros(self.n_in, self.indices.dtype)
+        number[inputs] = np.arange(inputs.size)
+        indptr = np.append(self.indptr[outputs], self.indptr[-1:])
+        part = SparseLayer(
+            indptr, number[self.indices], self.weights, self.bias[outputs], inputs.size
+        )
+        part.slots = self.slots
+        return part
+
+    def take_restricted(
+        self, part: "SparseLayer", inputs: np.ndarray, outputs: np.ndarray
+    ) -> None:
+        """Take over the connections of what `restricted` returned."""
+        fan_in = np.zeros(self.n_out + 1, self.indptr.dtype)
+        fan_in[outputs + 1] = part.fan_in
+        self.weights, self.slots = part.weights, part.slots
+        self._set_pattern(
+            np.cumsum(fan_in, dtype=fan_in.dtype),
+            inputs[part.indices].astype(part.indices.dtype),
+        )
 
     @property
     def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -234,6 +284,6 @@ class SparseLayer:
 
 
 def _take(values, source):
-    taken = np.empty_like(values)
+    taken = np.empty(source.size, values.dtype)
     kernels.take_or_zero(values, source, taken)
     return taken

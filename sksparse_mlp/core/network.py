@@ -108,6 +108,10 @@ class Network:
     def dtype(self) -> np.dtype:
         return self.layers[0].weights.dtype
 
+    @property
+    def n_connections(self) -> int:
+        return sum(layer.n_connections for layer in self.layers)
+
     def slopes(self) -> list:
         """Signed slopes of each hidden layer's negative side, None where there are none."""
         return [unit.activation.slopes(unit.parameters) for unit in self.hidden]
@@ -177,24 +181,33 @@ class Network:
         workers.run(rows, layer.shares(workers.n_threads), work)
 
     def backward(
-        self, batch: Batch, workers: Workers, step: Callable, mask: Callable | None = None
+        self,
+        batch: Batch,
+        workers: Workers,
+        step: Callable | None = None,
+        mask: Callable | None = None,
+        skips: Any = None,
     ) -> None:
         """Propagate the last layer's gradient ``batch.dz[-1]`` down to the first.
 
         Calls ``step(layer, x, dz)`` on each layer, with its inputs and the gradient at
-        its outputs, once nothing else needs the layer's weights.
+        its outputs, once nothing else needs the layer's weights. ``skips`` adds what
+        reaches a layer's inputs by shortcuts.
         """
         for depth in reversed(range(len(self.layers))):
             if depth > 0:
-                self._backward_input(depth, batch, workers, mask)
-            step(self.layers[depth], batch.inputs(depth), batch.dz[depth])
+                self._backward_input(depth, batch, workers, mask, skips)
+            if step is not None:
+                step(self.layers[depth], batch.inputs(depth), batch.dz[depth])
 
-    def _backward_input(self, depth, batch, workers, mask):
+    def _backward_input(self, depth, batch, workers, mask, skips):
         layer, dz = self.layers[depth], batch.dz[depth]
         u, z, dx = batch.u[depth - 1], batch.z[depth - 1], batch.dz[depth - 1]
 
         def rows(start, stop):
             layer.backward_input(dz, dx, start, stop)
+            if skips is not None:
+                skips.backward_input(depth, batch, start, stop)
             if mask is not None:
                 mask(depth - 1, dx, start, stop)
             self.hidden[depth - 1].backward(u, z, dx, start, stop)

@@ -2,17 +2,19 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from sksparse_mlp.core import kernels
+from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.learning_rates import LearningRate
 from sksparse_mlp.core.network import Batch, Dropout, Network
 from sksparse_mlp.core.optimizers import SGD, Adam, flush_limit
 from sksparse_mlp.core.samples import Samples, gather
+from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.workers import Workers
 
 
@@ -52,53 +54,52 @@ class Training:
     ----------
     network : Network
     optimizer, learning_rate : members of their families in this package
-    growth : member of the public family
-        Called as ``growth.evolve(layer, zeta, rng)``.
-    zeta_schedule : callable of (epoch, n_epochs)
+    evolution : Evolution
     alpha : float
         Strength of the L2 penalty.
     dropout : float
         Share of hidden outputs set to zero.
     batch_size, n_epochs : int
     shuffle : bool
-    evolve_every : int or None
-        Updates between two evolutions; None evolves between epochs.
     patience : Patience
-    data_rng, topology_rng : numpy.random.Generator
-        Streams for shuffling and dropout, and for evolution.
+    data_rng : numpy.random.Generator
+        Stream for shuffling and dropout.
+    records_train_score : bool
+        Whether the records have the accuracy on the training samples.
     """
 
     network: Network
     optimizer: SGD | Adam
     learning_rate: LearningRate
-    growth: Any
-    zeta_schedule: Callable[[int, int], float]
+    evolution: Evolution
     alpha: float
     dropout: float
     batch_size: int
     n_epochs: int
     shuffle: bool
-    evolve_every: int | None
     patience: Patience
     data_rng: np.random.Generator
-    topology_rng: np.random.Generator
+    records_train_score: bool = False
     epoch: int = 0
     n_updates: int = 0
     n_seen: int = 0
     diverged: bool = False
     finished: bool = False
+    _skips: Skips | None = None
     _last: Network | None = field(default=None, repr=False)
 
     def resume(self, previous: "Training") -> None:
         """Continue the optimizer, random streams and counters of another training."""
         if type(self.optimizer) is type(previous.optimizer):
             self.network.take_slots(previous.network)
+            self._skips = previous._skips
         self.learning_rate.factor = previous.learning_rate.factor
         self.patience.best, self.patience.count = (
             previous.patience.best,
             previous.patience.count,
         )
-        self.data_rng, self.topology_rng = previous.data_rng, previous.topology_rng
+        self.evolution.resume(previous.evolution)
+        self.data_rng = previous.data_rng
         self.epoch, self.n_updates = previous.epoch, previous.n_updates
         self.n_seen = previous.n_seen
 
@@ -119,19 +120,22 @@ class Training:
         buffers = self.network.buffers(
             min(self.batch_size, samples.rows.size), training=True
         )
+        self.evolution.attach(self.network)
+        evolve = partial(self._evolve, samples, buffers, workers)
         self._last = self.network.copy()
         self.network.add_slots(self.optimizer.n_slots)
         try:
             for remaining in reversed(range(n_epochs)):
-                record = self._train_epoch(samples, buffers, workers)
+                self._begin_epoch(is_last=remaining == 0)
+                record = self._train_epoch(samples, buffers, workers, evolve)
                 if self.diverged:
                     self.network = self._last
                     self.finished = True
                     return
-                progress = -record["loss"]
-                if validation is not None:
-                    progress = record["validation_score"] = self._score(validation, workers)
-                is_best = self.patience.update(progress)
+                progress = self._judge(record, samples, validation, workers)
+                # While inputs leave, neither the best network nor a plateau is known.
+                settled = not self.evolution.is_selecting
+                is_best = settled and self.patience.update(progress)
                 self._last = self.network.copy()
                 if is_best and validation is not None:
                     best = self._last
@@ -140,8 +144,8 @@ class Training:
                 yield record
                 if self.finished:
                     return
-                if self.evolve_every is None:
-                    self._evolve(record)
+                if self.evolution.every is None:
+                    evolve(record)
         except KeyboardInterrupt:
             self.network = self._last
             raise
@@ -150,22 +154,40 @@ class Training:
             if best is not None:
                 self.network = best
 
-    def _train_epoch(self, samples, buffers, workers):
+    def _begin_epoch(self, *, is_last):
+        """Set the epoch's zeta; have skips if they are wanted and evolution follows."""
+        self.evolution.begin_epoch(self.epoch)
+        growth, every = self.evolution.growth, self.evolution.every
+        evolves = self.evolution.zeta > 0 and (every is not None or not is_last)
+        if growth.signal != "skips" or not evolves:
+            self._skips = None
+        elif self._skips is None:
+            self._skips = self._new_skips()
+
+    def _new_skips(self):
+        dropout = self.evolution.growth.skip_dropout
+        return Skips(self.network, dropout, self.optimizer, self.data_rng)
+
+    def _judge(self, record, samples, validation, workers):
+        """Enter the scores in the record; return what training should raise."""
+        if self.records_train_score:
+            record["train_score"] = self._score(samples, workers)
+        if validation is None:
+            return -record["loss"]
+        record["validation_score"] = self._score(validation, workers)
+        return record["validation_score"]
+
+    def _train_epoch(self, samples, buffers, workers, evolve):
         started = time.perf_counter()
         rate = self.learning_rate(self.epoch, self.n_epochs, self.n_seen)
-        zeta = self.zeta_schedule(self.epoch, self.n_epochs)
-        record = {"epoch": self.epoch, "loss": math.nan, "zeta": zeta, "n_pruned": 0}
-        record |= {"n_grown": 0, "learning_rate": rate}
+        record = {"epoch": self.epoch, "loss": math.nan, "zeta": self.evolution.zeta}
+        record |= {"n_pruned": 0, "n_grown": 0, "turnover": 0.0, "evolution_seconds": 0.0}
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
         mean_weight = samples.mean_weight()
         loss = 0.0
         for first in range(0, rows.size, self.batch_size):
-            if (
-                self.evolve_every
-                and self.n_updates
-                and self.n_updates % self.evolve_every == 0
-            ):
-                self._evolve(record)
+            if self.evolution.is_due(self.n_updates):
+                evolve(record)
             chunk = rows[first : first + self.batch_size]
             batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
             gather(samples.X, chunk, batch.x)
@@ -177,9 +199,11 @@ class Training:
         for unit in self.network.hidden:
             unit.end_epoch(self.optimizer, rate, self.epoch)
         self.diverged = not (math.isfinite(loss) and self._is_sound(batch, workers))
-        record["slopes"] = self.network.slopes()
         self.n_seen += rows.size
         record["loss"] = loss / rows.size
+        record |= {"learning_rate": rate, "slopes": self.network.slopes()}
+        record |= {"n_connections": self.network.n_connections}
+        record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}
         record["seconds"] = time.perf_counter() - started
         return record
 
@@ -188,6 +212,8 @@ class Training:
         network = self.network
         mask = self._draw_mask()
         network.forward(batch, workers, training=True, mask=mask)
+        if self._skips is not None:
+            self._skips.forward(batch)
         tiny = flush_limit(network.dtype)
         total = network.loss.value_and_gradient(
             batch.z[-1], samples.y, samples.weights, rows, batch.dz[-1], tiny
@@ -206,7 +232,9 @@ class Training:
             work = layer.n_connections * batch.size
             workers.run(update, layer.shares(workers.n_threads), work)
 
-        network.backward(batch, workers, step, mask)
+        network.backward(batch, workers, step, mask, self._skips)
+        if self._skips is not None:
+            self._skips.step(batch, rate, scale)
         for unit in network.hidden:
             unit.step(self.optimizer, rate, self.n_updates, scale)
         return total * scale
@@ -226,17 +254,33 @@ class Training:
         keys = self.data_rng.integers(2**32, size=len(self.network.hidden)).tolist()
         return lambda depth, a, start, stop: dropout(a, keys[depth], start, stop)
 
-    def _evolve(self, record):
-        """Evolve every layer that has room to, and enter the turnover in the record."""
-        if record["zeta"] == 0:
-            return
-        for layer in self.network.layers:
-            if not layer.is_full:
-                n_pruned, n_grown = self.growth.evolve(
-                    layer, record["zeta"], self.topology_rng
-                )
-                record["n_pruned"] += n_pruned
-                record["n_grown"] += n_grown
+    def _evolve(self, samples, buffers, workers, record):
+        """Evolve the topology and enter the turnover in the record."""
+        started = time.perf_counter()
+        signal = self._signal(samples, buffers, workers)
+        n_pruned, n_grown = self.evolution.evolve(self.network, signal)
+        if self._skips is not None:
+            self._skips = self._new_skips()
+        record["n_pruned"] += n_pruned
+        record["n_grown"] += n_grown
+        record["turnover"] += n_grown / self.network.n_connections
+        record["evolution_seconds"] += time.perf_counter() - started
+
+    def _signal(self, samples, buffers, workers):
+        """What the growth rule wants to know, as a function of the layer's depth."""
+        if self._skips is not None:
+            return self._skips.strengths
+        if self.evolution.growth.signal != "gradient" or self.evolution.zeta == 0:
+            return lambda depth: None
+        rows = self.evolution.rng.choice(samples.rows, buffers.size, replace=False)
+        gather(samples.X, rows, buffers.x)
+        network = self.network
+        network.forward(buffers, workers, training=True)
+        network.loss.value_and_gradient(
+            buffers.z[-1], samples.y, samples.weights, rows, buffers.dz[-1], 0.0
+        )
+        network.backward(buffers, workers)
+        return lambda depth: (buffers.inputs(depth), buffers.dz[depth])
 
     def _score(self, validation, workers):
         logits = self.network.logits(validation.X, validation.rows, workers)

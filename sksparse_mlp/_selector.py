@@ -1,0 +1,151 @@
+"""Feature selection by the competition of a network's input neurons."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.validation import check_is_fitted
+
+from sksparse_mlp._mlp import SparseMLPClassifier
+
+
+class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
+    """Keep the features whose input neurons win the competition for connections.
+
+    Fits a network with `n_features_to_select`: while it trains, its weakest input
+    neurons leave, and their connections move to those that remain. The strength of an
+    input neuron is the sum of its absolute weights [1]_.
+
+    Parameters
+    ----------
+    estimator : SparseMLPClassifier, default=None
+        The network; it is cloned. None takes one with default parameters.
+
+    n_features_to_select : int or float, default=0.5
+        Number of features to keep, or their share of all in (0, 1].
+
+    Attributes
+    ----------
+    estimator_ : SparseMLPClassifier
+        The fitted network.
+    support_ : ndarray of shape (n_features_in_,), dtype bool
+        Mask of the features that are kept.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        Shares of the input neurons in the sum of the first layer's absolute weights.
+    n_features_ : int
+        Number of features that are kept.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has names that are strings.
+
+    See Also
+    --------
+    sklearn.feature_selection.SelectFromModel : Selects by a threshold of
+        `feature_importances_`, which every fitted network has.
+
+    References
+    ----------
+    .. [1] Atashgahi et al., *Quick and robust feature selection: the strength of
+       energy-efficient sparse training for autoencoders*, Machine Learning 111, 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> network = SparseMLPClassifier(epsilon=5, max_iter=50, random_state=0)
+    >>> selector = SparseMLPSelector(network, n_features_to_select=5)
+    >>> model = make_pipeline(StandardScaler(), selector, LogisticRegression()).fit(X, y)
+    >>> model[:-1].transform(X).shape
+    (569, 5)
+    >>> model.score(X, y) > 0.9
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [None, HasMethods(["fit", "set_params"])],
+        "n_features_to_select": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="right"),
+        ],
+    }
+
+    def __init__(self, estimator=None, *, n_features_to_select=0.5):
+        self.estimator = estimator
+        self.n_features_to_select = n_features_to_select
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags
+
+    def get_metadata_routing(self):
+        """Get the metadata routing: the network's `fit` gets what it requests.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        return MetadataRouter(owner=self).add(
+            estimator=self._network(),
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, **fit_params):
+        """Fit the network and so select features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. Features should be of similar scale.
+        y : array-like of shape (n_samples,)
+            Labels.
+        **fit_params : dict
+            Passed to the network's `fit`, such as ``sample_weight``.
+
+        Returns
+        -------
+        self : SparseMLPSelector
+
+        Raises
+        ------
+        ValueError
+            As `SparseMLPClassifier.fit`.
+        """
+        if _routing_enabled():
+            fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+        network = clone(self._network())
+        network.set_params(n_features_to_select=self.n_features_to_select)
+        self.estimator_ = network.fit(X, y, **fit_params)
+        self.n_features_in_ = network.n_features_in_
+        if hasattr(network, "feature_names_in_"):
+            self.feature_names_in_ = network.feature_names_in_
+        self.support_ = network.support_
+        self.n_features_ = int(np.count_nonzero(self.support_))
+        return self
+
+    @property
+    def feature_importances_(self):
+        check_is_fitted(self)
+        return self.estimator_.feature_importances_
+
+    def _network(self):
+        return SparseMLPClassifier() if self.estimator is None else self.estimator
+
+    def _get_support_mask(self):
+        check_is_fitted(self)
+        return self.support_

@@ -1,0 +1,189 @@
+"""When and how a network's topology changes while it trains."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sksparse_mlp.core.network import Network
+
+# Shares of the training after which input neurons begin to leave, and after which those
+# that remain are settled. Before the beginning initial weights tell more of an input's
+# strength than what was learned (``python -m benchmarks.literature selection``).
+SELECTION_START, SELECTION_END = 0.25, 0.35
+
+
+@dataclass
+class Evolution:
+    """The plan of a network's topology, and what of it has happened.
+
+    Neurons that left the network (inputs that were not selected, hidden neurons that
+    were pruned) have no connections and get none.
+
+    Attributes
+    ----------
+    growth, pruning : members of the public families; pruning may be None
+    zeta_schedule : callable of (epoch, n_epochs)
+    n_epochs : int
+    every : int or None
+        Updates between two evolutions; None evolves between epochs.
+    until : float
+        Share of the epochs in which the topology evolves.
+    n_inputs : int or None
+        Number of input neurons to select.
+    rng : numpy.random.Generator
+    epoch : int
+        The current epoch, from 0.
+    zeta : float
+        Of the current epoch.
+    alive : list of ndarray
+        Sorted indices of the neurons in the network, input layer first.
+    n_connections : list of int
+        What each layer is to have.
+    """
+
+    growth: Any
+    pruning: Any
+    zeta_schedule: Callable[[int, int], float]
+    n_epochs: int
+    every: int | None
+    until: float
+    n_inputs: int | None
+    rng: np.random.Generator
+    epoch: int = 0
+    zeta: float = 0.0
+    alive: list[np.ndarray] = field(default_factory=list)
+    n_connections: list[int] = field(default_factory=list)
+    _pruned_in: int = -1
+    _said_full: bool = False
+
+    def attach(self, network: Network) -> None:
+        """Start from the connections of a network and, unless resumed, from its neurons.
+
+        In a network that was trained before, neurons without connections have left.
+        """
+        self.n_connections = [layer.n_connections for layer in network.layers]
+        if self.alive:
+            return
+        self.alive = [np.arange(size) for size in network.sizes]
+        selected = np.unique(network.layers[0].indices)
+        if selected.size == self.n_inputs:
+            self.alive[0] = selected
+        if self.pruning is not None:
+            for depth, layer in enumerate(network.layers[:-1], start=1):
+                linked = layer.fan_in + network.layers[depth].fan_out > 0
+                self.alive[depth] = np.flatnonzero(linked)
+
+    def resume(self, previous: "Evolution") -> None:
+        """Continue the random stream and the neurons of another evolution."""
+        self.rng, self.alive = previous.rng, previous.alive
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Take note of the epoch, counted from 0, and set its zeta."""
+        self.epoch = epoch
+        last = self.n_epochs - 1
+        in_time = epoch < self.until * self.n_epochs
+        self.zeta = self.zeta_schedule(min(epoch, last), self.n_epochs) if in_time else 0.0
+
+    def is_due(self, n_updates: int) -> bool:
+        """Whether to evolve before the update that follows ``n_updates`` others."""
+        return bool(self.every and n_updates and n_updates % self.every == 0)
+
+    @property
+    def is_selecting(self) -> bool:
+        """Whether input neurons are still to leave."""
+        return self.n_inputs is not None and self.alive[0].size > self.n_inputs
+
+    def evolve(self, network: Network, signal: Callable[[int], Any]) -> tuple[int, int]:
+        """Let neurons leave and connections move, as is due.
+
+        ``signal(depth)`` is what the growth rule wants to know of a layer. Returns the
+        numbers of connections removed and grown.
+        """
+        self._say_if_full(network)
+        n_pruned = self._prune_neurons(network) + self._select_inputs(network)
+        n_grown = 0
+        for depth, layer in enumerate(network.layers):
+            counts = self._evolve_layer(depth, layer, signal)
+            n_pruned += counts[0]
+            n_grown += counts[1]
+        return n_pruned, n_grown
+
+    def _say_if_full(self, network):
+        full = all(layer.is_full for layer in network.layers)
+        if full and self.zeta > 0 and not self._said_full:
+            self._said_full = True
+            warnings.warn(
+                "No connection can grow, because every layer is full: the topology stays "
+                "as it is. Lower epsilon for sparse layers, or set zeta=0 to keep full "
+                "ones without this warning.",
+                stacklevel=2,
+            )
+
+    def _evolve_layer(self, depth, layer, signal):
+        inputs, outputs = self.alive[depth], self.alive[depth + 1]
+        if inputs.size == layer.n_in and outputs.size == layer.n_out:
+            inputs = outputs = slice(None)
+            part = layer
+        else:
+            part = layer.restricted(inputs, outputs)
+        size = self.n_connections[depth]
+        if part.is_full or (self.zeta == 0 and part.n_connections >= size):
+            return 0, 0
+        counts = self.growth.evolve(
+            part, self.zeta, self.rng,
+            self._part_of_signal(signal(depth), inputs, outputs), size,
+        )  # fmt: skip
+        if part is not layer:
+            layer.take_restricted(part, inputs, outputs)
+        return counts
+
+    def _part_of_signal(self, signal, inputs, outputs):
+        if signal is None:
+            return None
+        if self.growth.signal == "skips":
+            return signal[inputs]
+        x, dz = signal
+        return np.ascontiguousarray(x[inputs]), np.ascontiguousarray(dz[outputs])
+
+    def _select_inputs(self, network):
+        """Let the weakest input neurons leave; their connections will move."""
+        if not self.is_selecting:
+            return 0
+        layer, alive = network.layers[0], self.alive[0]
+        # No evolution follows the last epoch.
+        end = min(int(min(SELECTION_END, self.until) * self.n_epochs), self.n_epochs - 1)
+        start = min(int(SELECTION_START * self.n_epochs), end - 1)
+        rest = min(max((end - self.epoch - 1) / (end - start), 0.0), 1.0)
+        n_alive = self.n_inputs + round((layer.n_in - self.n_inputs) * rest**3)
+        strengths = layer.input_strengths()[alive]
+        strongest = np.argsort(-strengths, kind="stable")[:n_alive]
+        self.alive[0] = np.sort(alive[strongest])
+        return self._drop_dead(network, 0)
+
+    def _prune_neurons(self, network):
+        """Let weak hidden neurons leave, and with them their connections."""
+        due = self.pruning is not None and self.pruning.is_due(self.epoch, self.n_epochs)
+        if not due or self.epoch == self._pruned_in:
+            return 0
+        self._pruned_in = self.epoch
+        for depth, layer in enumerate(network.layers[:-1]):
+            alive = self.alive[depth + 1]
+            weak = self.pruning.weakest(layer.output_strengths()[alive])
+            self.alive[depth + 1] = np.delete(alive, weak)
+        n_dropped = [self._drop_dead(network, k) for k in range(len(network.layers))]
+        self.n_connections = [
+            size - n for size, n in zip(self.n_connections, n_dropped, strict=True)
+        ]
+        return sum(n_dropped)
+
+    def _drop_dead(self, network, depth):
+        """Remove a layer's connections from and to neurons that left."""
+        layer = network.layers[depth]
+        inputs, outputs = np.zeros(layer.n_in, bool), np.zeros(layer.n_out, bool)
+        inputs[self.alive[depth]] = outputs[self.alive[depth + 1]] = True
+        keep = inputs[layer.indices] & np.repeat(outputs, layer.fan_in)
+        layer.rewire(keep, np.empty(0, np.int64))
+        return int(np.count_nonzero(~keep))

@@ -1,0 +1,71 @@
+"""Linear shortcuts from the inputs of sparse layers to the outputs, for LiSET."""
+
+import numpy as np
+
+from sksparse_mlp.core import kernels
+from sksparse_mlp.core.network import Batch, Network
+
+
+class Skips:
+    """One full matrix without biases per sparse layer, starting from zero.
+
+    Their products are added to the network's outputs while it trains, so that they learn
+    which inputs of a layer carry what the network does not yet use. They take part in no
+    prediction and in no penalty.
+
+    Parameters
+    ----------
+    network : Network
+    dropout : float
+        Probability that a matrix is left out of a batch.
+    optimizer : object of :mod:`sksparse_mlp.core.optimizers`
+    rng : numpy.random.Generator
+        Chooses the matrices that are left out.
+    """
+
+    def __init__(self, network: Network, dropout: float, optimizer, rng):
+        self.dropout = dropout
+        self.optimizer = optimizer
+        self.rng = rng
+        self.n_updates = 0
+        n_outputs = network.sizes[-1]
+        self.matrices = {
+            depth: np.zeros((n_outputs, layer.n_in), network.dtype)
+            for depth, layer in enumerate(network.layers)
+            if not layer.is_full
+        }
+        self._gradients = {k: np.empty_like(m) for k, m in self.matrices.items()}
+        self._slots = {
+            k: np.zeros((optimizer.n_slots, m.size), m.dtype)
+            for k, m in self.matrices.items()
+        }
+        self._used: list[int] = []
+
+    def forward(self, batch: Batch) -> None:
+        """Choose the matrices of this batch and add their products to the outputs."""
+        used = self.rng.random(len(self.matrices)) >= self.dropout
+        self._used = [k for k, use in zip(self.matrices, used, strict=True) if use]
+        z = batch.z[-1]
+        for depth in self._used:
+            kernels.add_product(self.matrices[depth], batch.inputs(depth), z, 0, z.shape[0])
+
+    def backward_input(self, depth: int, batch: Batch, start: int, stop: int) -> None:
+        """Add the gradient that reaches some inputs of layer ``depth`` by its shortcut."""
+        if depth in self._used:
+            matrix, dx = self.matrices[depth], batch.dz[depth - 1]
+            kernels.add_product(matrix.T, batch.dz[-1], dx, start, stop)
+
+    def step(self, batch: Batch, rate: float, scale: float) -> None:
+        """Let the matrices of this batch follow their gradient."""
+        self.n_updates += 1
+        for depth in self._used:
+            matrix, gradient = self.matrices[depth], self._gradients[depth]
+            kernels.product_gradient(batch.inputs(depth), batch.dz[-1], gradient)
+            self.optimizer.update(
+                matrix.reshape(-1), gradient.reshape(-1), self._slots[depth],
+                rate, self.n_updates, scale,
+            )  # fmt: skip
+
+    def strengths(self, depth: int) -> np.ndarray:
+        """Sum of absolute weights of each input of layer ``depth``, shape (n_in,)."""
+        return np.abs(self.matrices[depth]).sum(axis=0)
