@@ -11,7 +11,7 @@ from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES
-from sksparse_mlp.topology import GROWTHS
+from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
 PAGE = Path(__file__).with_name("families.md")
 
@@ -62,6 +62,7 @@ def page():
         ("init", INITIALIZERS),
         ("zeta_schedule", ZETA_SCHEDULES),
         ("growth", GROWTHS),
+        ("pruning", PRUNINGS),
     ):
         rows = [
             [f"`{name}`", cls.__name__, summary(cls), parameters(cls)]

@@ -191,6 +191,10 @@ class LiSET(Growth):
         the likeliest input is e times as likely as one without any weight.
     skip_dropout : float, default=0.5
         Probability that a skip matrix is left out of a batch, in [0, 1].
+    learning_rate_factor : float, default=0.01
+        Learning rate of the skip matrices relative to the network's. The ratios of their
+        weights hardly depend on it, but what they learn the network does not have to: 1,
+        as in the document, holds it back (``benchmarks/literature/results/liset.md``).
 
     References
     ----------
@@ -208,12 +212,19 @@ class LiSET(Growth):
     _parameter_constraints: dict = {
         "gamma": [Interval(Real, None, None, closed="neither")],
         "skip_dropout": [Interval(Real, 0, 1, closed="both")],
+        "learning_rate_factor": [Interval(Real, 0, None, closed="neither")],
     }
     signal = "skips"
 
-    def __init__(self, gamma: float = 0.0, skip_dropout: float = 0.5):
+    def __init__(
+        self,
+        gamma: float = 0.0,
+        skip_dropout: float = 0.5,
+        learning_rate_factor: float = 0.01,
+    ):
         self.gamma = gamma
         self.skip_dropout = skip_dropout
+        self.learning_rate_factor = learning_rate_factor
 
     def likelihood(self, strengths: np.ndarray) -> np.ndarray:
         """How likely each input is to get a new connection, relative to the likeliest.
@@ -237,9 +248,7 @@ class LiSET(Growth):
         if signal is None:
             return _random_ranks(layer, keep, size, rng)
         taken = layer.positions(keep)
-        likelihood = self.likelihood(signal)
-        positions = sample_weighted(rng, taken, likelihood, layer.n_out, size)
-        return to_ranks(positions, taken)
+        return sample_weighted(rng, taken, self.likelihood(signal), layer.n_out, size)
 
 
 class GradientGrowth(Growth):

@@ -5,9 +5,9 @@ import argparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks import literature
-from benchmarks.literature import depth, madelon
+from benchmarks.literature import depth, liset, madelon
 
-EXPERIMENTS = {"madelon": madelon.run, "depth": depth.run}
+EXPERIMENTS = {"madelon": madelon.run, "depth": depth.run, "liset": liset.run}
 
 
 def main():

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy import optimize
 
 
 def sample_sorted(rng: np.random.Generator, population: int, size: int) -> np.ndarray:
@@ -47,8 +48,12 @@ def sample_weighted(
     """Draw ``size`` free positions of a table one after the other, without replacement.
 
     Each draw takes a free position with probability proportional to the likelihood of
-    its column. Time and memory are proportional to the taken and drawn positions, up to
-    logarithms.
+    its column. Time and memory are proportional to the taken and drawn positions.
+
+    The first ``size`` draws are the first arrivals where every free position has an
+    exponential arrival time of its likelihood as rate. Up to a horizon that about
+    ``size`` positions reach, arrivals are thinned from those of rate one, which are
+    uniform.
 
     Parameters
     ----------
@@ -56,7 +61,7 @@ def sample_weighted(
     taken : ndarray of dtype int64
         Sorted row-major positions that are not free.
     likelihood : ndarray of shape (n_columns,)
-        Positive; the largest not many times the smallest.
+        In (0, 1]; the smallest should not be many times smaller than the largest.
     n_rows : int
     size : int
         At most the number of free positions.
@@ -64,26 +69,42 @@ def sample_weighted(
     Returns
     -------
     ndarray of shape (size,), dtype int64
-        Sorted row-major positions.
+        Sorted ranks of the drawn positions among the free ones, row-major.
     """
+    if size == 0:
+        return np.empty(0, np.int64)
     n_columns = likelihood.size
-    n_free = n_rows * n_columns - taken.size
-    if n_free <= 2 * (taken.size + size):
-        free = to_positions(np.arange(n_free), taken)
-        # The order of exponential arrival times is that of successive draws.
-        arrivals = rng.standard_exponential(n_free) / likelihood[free % n_columns]
-        return np.sort(free[np.argsort(arrivals, kind="stable")[:size]])
-    cumulated = np.cumsum(likelihood)
-    drawn = np.empty(0, np.int64)
-    while drawn.size < size:
-        n_draws = math.ceil(1.2 * (size - drawn.size)) + 10
-        columns = np.searchsorted(cumulated, rng.random(n_draws) * cumulated[-1])
-        columns = np.minimum(columns, n_columns - 1)
-        positions = rng.integers(n_rows, size=n_draws) * n_columns + columns
-        drawn = np.append(drawn, positions[~_is_among(positions, taken)])
-        _, first = np.unique(drawn, return_index=True)
-        drawn = drawn[np.sort(first)]
-    return np.sort(drawn[:size])
+    n_free_of = n_rows - np.bincount(taken % n_columns, minlength=n_columns)
+    n_free = int(n_free_of.sum())
+    # More than six standard deviations: hardly ever too few.
+    expected = size + 7 * math.sqrt(size) + 20
+    while True:
+        horizon = _horizon(likelihood, n_free_of, expected)
+        n_candidates = rng.binomial(n_free, -math.expm1(-horizon))
+        candidates = sample_sorted(rng, n_free, n_candidates)
+        rates = likelihood[to_positions(candidates, taken) % n_columns]
+        chances = rng.random(candidates.size) * -math.expm1(-horizon)
+        arrived = np.flatnonzero(chances < -np.expm1(-rates * horizon))
+        if arrived.size >= size:
+            break
+        expected *= 2
+    times = -np.log1p(-chances[arrived]) / rates[arrived]
+    first = np.argpartition(times, size - 1)[:size]
+    return candidates[np.sort(arrived[first])]
+
+
+def _horizon(likelihood, n_free_of, expected):
+    """When ``expected`` positions will have arrived, infinity if never."""
+
+    def missing(horizon):
+        return n_free_of @ -np.expm1(-likelihood * horizon) - expected
+
+    end = 1.0
+    while missing(end) < 0:
+        end *= 2
+        if end > 1000:
+            return math.inf
+    return optimize.brentq(missing, 0, end, rtol=1e-3)
 
 
 def to_ranks(positions: np.ndarray, taken: np.ndarray) -> np.ndarray:
@@ -94,11 +115,6 @@ def to_ranks(positions: np.ndarray, taken: np.ndarray) -> np.ndarray:
 def to_positions(ranks: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Positions from their ranks among all that are not taken; ``taken`` is sorted."""
     return ranks + np.searchsorted(taken - np.arange(taken.size), ranks, side="right")
-
-
-def _is_among(values, ordered):
-    places = np.searchsorted(ordered, values)
-    return np.append(ordered, -1)[places] == values
 
 
 def _sorted_draws(rng, population, size):

@@ -18,13 +18,18 @@ class Skips:
     network : Network
     dropout : float
         Probability that a matrix is left out of a batch.
+    rate_factor : float
+        Learning rate relative to the network's.
     optimizer : object of :mod:`sksparse_mlp.core.optimizers`
     rng : numpy.random.Generator
         Chooses the matrices that are left out.
     """
 
-    def __init__(self, network: Network, dropout: float, optimizer, rng):
+    def __init__(
+        self, network: Network, dropout: float, rate_factor: float, optimizer, rng
+    ):
         self.dropout = dropout
+        self.rate_factor = rate_factor
         self.optimizer = optimizer
         self.rng = rng
         self.n_updates = 0
@@ -63,7 +68,7 @@ class Skips:
             kernels.product_gradient(batch.inputs(depth), batch.dz[-1], gradient)
             self.optimizer.update(
                 matrix.reshape(-1), gradient.reshape(-1), self._slots[depth],
-                rate, self.n_updates, scale,
+                rate * self.rate_factor, self.n_updates, scale,
             )  # fmt: skip
 
     def strengths(self, depth: int) -> np.ndarray:

@@ -165,8 +165,11 @@ class Training:
             self._skips = self._new_skips()
 
     def _new_skips(self):
-        dropout = self.evolution.growth.skip_dropout
-        return Skips(self.network, dropout, self.optimizer, self.data_rng)
+        growth = self.evolution.growth
+        return Skips(
+            self.network, growth.skip_dropout, growth.learning_rate_factor,
+            self.optimizer, self.data_rng,
+        )  # fmt: skip
 
     def _judge(self, record, samples, validation, workers):
         """Enter the scores in the record; return what training should raise."""
