@@ -1,7 +1,7 @@
 """From an estimator's parameters and fitted attributes to the objects that train."""
 
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -84,7 +84,7 @@ class Assembly:
         )
         for epoch in range(self.max_iter):
             zeta = schedule(epoch, self.max_iter)
-            if not 0 <= zeta < 1:
+            if not (isinstance(zeta, Real) and 0 <= zeta < 1):
                 raise ValueError(
                     f"zeta_schedule={self.zeta_schedule!r} gives zeta={zeta!r} at epoch "
                     f"{epoch} of {self.max_iter}; zeta must be in [0, 1) at every epoch."
@@ -226,10 +226,10 @@ class Assembly:
         if wanted is None:
             return None
         n_selected = wanted if isinstance(wanted, Integral) else round(wanted * n_features)
-        if not 1 <= n_selected <= n_features:
+        if isinstance(wanted, bool) or not 1 <= n_selected <= n_features:
             raise ValueError(
-                f"n_features_to_select={wanted!r} selects {n_selected} of {n_features} "
-                "features; give a number of features from 1 to as many as there are, or a "
-                "share of them in (0, 1]."
+                f"n_features_to_select={wanted!r} selects {n_selected} of n_features = "
+                f"{n_features}; give a number from 1 to {n_features}, or a share of the "
+                "features in (0, 1]."
             )
         return int(n_selected)

@@ -169,6 +169,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 
     def _publish(self, training):
         """Set the fitted attributes; warn if training had to stop."""
+        self.__dict__.pop("support_", None)
         for name, value in self._attributes(training).items():
             setattr(self, name, value)
         if training.diverged:
@@ -185,14 +186,20 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         """Fitted attributes that describe the network as it is now."""
         losses = [record["loss"] for record in self.history_]
         scores = [r["validation_score"] for r in self.history_ if "validation_score" in r]
-        return self._network_attributes(training.network) | {
-            "history_": list(self.history_),
-            "loss_curve_": losses,
-            "loss_": losses[-1] if losses else math.nan,
-            "best_loss_": None if self.early_stopping or not losses else min(losses),
-            "validation_scores_": scores if self.early_stopping else None,
-            "best_validation_score_": max(scores) if scores else None,
-        }
+        selected = training.evolution.selected_inputs(training.network)
+        support = {} if selected is None else {"support_": selected}
+        return (
+            self._network_attributes(training.network)
+            | support
+            | {
+                "history_": list(self.history_),
+                "loss_curve_": losses,
+                "loss_": losses[-1] if losses else math.nan,
+                "best_loss_": None if self.early_stopping or not losses else min(losses),
+                "validation_scores_": scores if self.early_stopping else None,
+                "best_validation_score_": max(scores) if scores else None,
+            }
+        )
 
     def _network_attributes(self, network):
         layers, hidden = network.layers, network.hidden
@@ -217,26 +224,8 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
     def feature_importances_(self):
         """Shares of the input neurons in the sum of the first layer's absolute weights."""
         check_is_fitted(self)
-        strengths = self._strengths()
+        strengths = np.asarray(abs(self.coefs_[0]).sum(axis=1)).ravel()
         return strengths / max(strengths.sum(), np.finfo(strengths.dtype).tiny)
-
-    @property
-    def support_(self):
-        """Mask of the selected features, with `n_features_to_select`."""
-        check_is_fitted(self)
-        n_selected = self._n_features_to_select()
-        if n_selected is None:
-            raise AttributeError(
-                "support_ exists only with n_features_to_select, which is None."
-            )
-        support = np.zeros(self.n_features_in_, dtype=bool)
-        strongest = np.argsort(-self._strengths(), kind="stable")[:n_selected]
-        support[strongest] = True
-        return support
-
-    def _strengths(self):
-        """Sum of the absolute weights of each input neuron."""
-        return np.asarray(abs(self.coefs_[0]).sum(axis=1))
 
     def compress(self):
         """Leave out what cannot matter for predictions.

@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.ensemble._base import _set_random_states
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt
 from sklearn.utils.metadata_routing import (
@@ -31,6 +32,9 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
 
     n_features_to_select : int or float, default=0.5
         Number of features to keep, or their share of all in (0, 1].
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the network; None leaves that to its own `random_state`.
 
     Attributes
     ----------
@@ -80,11 +84,13 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="right"),
         ],
+        "random_state": ["random_state"],
     }
 
-    def __init__(self, estimator=None, *, n_features_to_select=0.5):
+    def __init__(self, estimator=None, *, n_features_to_select=0.5, random_state=None):
         self.estimator = estimator
         self.n_features_to_select = n_features_to_select
+        self.random_state = random_state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -130,10 +136,14 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
         network = clone(self._network())
         network.set_params(n_features_to_select=self.n_features_to_select)
+        if self.random_state is not None:
+            _set_random_states(network, self.random_state)
         self.estimator_ = network.fit(X, y, **fit_params)
         self.n_features_in_ = network.n_features_in_
         if hasattr(network, "feature_names_in_"):
             self.feature_names_in_ = network.feature_names_in_
+        else:
+            self.__dict__.pop("feature_names_in_", None)
         self.support_ = network.support_
         self.n_features_ = int(np.count_nonzero(self.support_))
         return self

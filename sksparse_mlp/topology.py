@@ -26,6 +26,7 @@ __all__ = ["GradientGrowth", "ImportancePruning", "LiSET", "RandomGrowth"]
 
 # Positions whose gradients are computed at a time.
 BLOCK = 2**20
+_SCALE = [Interval(Real, 0, None, closed="left")]
 
 
 def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
@@ -78,9 +79,8 @@ class Growth(BaseEstimator):
       outputs, of shape (n_out, batch), for one batch.
     """
 
-    _parameter_constraints: dict = {}
     signal: str | None = None
-    scale = 0.0
+    scale: float = 0.0
 
     def evolve(
         self,
@@ -164,7 +164,7 @@ class RandomGrowth(Growth):
     RandomGrowth(scale=0.1)
     """
 
-    _parameter_constraints: dict = {"scale": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints: dict = {"scale": _SCALE}
 
     def __init__(self, scale: float = 0.0):
         self.scale = scale
@@ -181,8 +181,8 @@ class LiSET(Growth):
     the sum of the absolute weights of input ``i`` in it, new connections start at input
     ``i`` with probability proportional to ``u_i = sigmoid(w_i / max(w) + gamma)``, one
     after the other at positions that are free. Then the skip matrix starts again from
-    zero. Predictions use the network alone, and epochs that no evolution follows train
-    it alone.
+    zero. Predictions use the network alone, as does training in epochs without
+    evolution.
 
     Parameters
     ----------
@@ -195,6 +195,8 @@ class LiSET(Growth):
         Learning rate of the skip matrices relative to the network's. The ratios of their
         weights hardly depend on it, but what they learn the network does not have to: 1,
         as in the document, holds it back (``benchmarks/literature/results/liset.md``).
+    scale : float, default=0.0
+        Size of the weights of new connections, as in `RandomGrowth`.
 
     References
     ----------
@@ -213,6 +215,7 @@ class LiSET(Growth):
         "gamma": [Interval(Real, None, None, closed="neither")],
         "skip_dropout": [Interval(Real, 0, 1, closed="both")],
         "learning_rate_factor": [Interval(Real, 0, None, closed="neither")],
+        "scale": _SCALE,
     }
     signal = "skips"
 
@@ -221,10 +224,12 @@ class LiSET(Growth):
         gamma: float = 0.0,
         skip_dropout: float = 0.5,
         learning_rate_factor: float = 0.01,
+        scale: float = 0.0,
     ):
         self.gamma = gamma
         self.skip_dropout = skip_dropout
         self.learning_rate_factor = learning_rate_factor
+        self.scale = scale
 
     def likelihood(self, strengths: np.ndarray) -> np.ndarray:
         """How likely each input is to get a new connection, relative to the likeliest.
@@ -265,6 +270,8 @@ class GradientGrowth(Growth):
         million positions at a time. A number draws that many candidates at random for
         every new connection and takes the best of all: time and memory then grow with
         the connections and not with the layer's size.
+    scale : float, default=0.0
+        Size of the weights of new connections, as in `RandomGrowth`.
 
     References
     ----------
@@ -279,12 +286,14 @@ class GradientGrowth(Growth):
     """
 
     _parameter_constraints: dict = {
-        "n_candidates": [None, Interval(Integral, 1, None, closed="left")]
+        "n_candidates": [None, Interval(Integral, 1, None, closed="left")],
+        "scale": _SCALE,
     }
     signal = "gradient"
 
-    def __init__(self, n_candidates: int | None = None):
+    def __init__(self, n_candidates: int | None = None, scale: float = 0.0):
         self.n_candidates = n_candidates
+        self.scale = scale
 
     def free_ranks(self, layer, keep, size, rng, signal):
         if signal is None or size == 0:

@@ -57,6 +57,17 @@ def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop
     bias_gradient[start:stop] = dz.sum(axis=1)[start:stop]
 
 
+# --- full products without biases -----------------------------------------------------
+
+
+def add_product(weights, x, z, start, stop):
+    z[start:stop] += (weights @ x)[start:stop]
+
+
+def product_gradient(x, dz, gradient):
+    gradient[:] = dz @ x.T
+
+
 # --- optimizer steps ------------------------------------------------------------------
 
 
@@ -284,3 +295,15 @@ def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indic
 
 def take_or_zero(values, source, out):
     out[:] = [values[k] if k >= 0 else 0 for k in source]
+
+
+def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
+    of_all = np.abs(dz @ x.T)
+    for k, row, column in connections(indptr, indices, start, stop):
+        if keep[k]:
+            of_all[row, column] = -1
+    sizes[: stop - start] = of_all[start:stop]
+
+
+def gradient_sizes_at(rows, columns, x, dz, sizes):
+    sizes[:] = np.abs(dz @ x.T)[rows, columns]

@@ -15,7 +15,7 @@ from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.core.training import Training
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
-from sksparse_mlp.topology import GROWTHS
+from sksparse_mlp.topology import GROWTHS, PRUNINGS, ImportancePruning, LiSET
 
 
 @pytest.fixture
@@ -55,6 +55,24 @@ BAD_PARAMETERS = [
     ("batch_size", 2.5, "an int in the range"),
     ("evolve_every", 0, "an int in the range"),
     ("evolve_every", "batch", "'epoch'"),
+    ("evolve_until", 0, r"\(0.0, 1.0\]"),
+    ("evolve_until", 1.5, r"\(0.0, 1.0\]"),
+    ("evolve_until", np.nan, r"\(0.0, 1.0\]"),
+    ("gamma", np.nan, "float"),
+    ("gamma", np.inf, "float"),
+    ("gamma", -np.inf, "float"),
+    ("gamma", "low", "float"),
+    ("gamma", None, "float"),
+    ("pruning", "x", "'importance'"),
+    ("pruning", 0.1, "'importance'"),
+    ("pruning", ImportancePruning, "'importance'"),
+    ("n_features_to_select", 0, "an int in the range"),
+    ("n_features_to_select", -1, "an int in the range"),
+    ("n_features_to_select", 0.0, r"\(0.0, 1.0\]"),
+    ("n_features_to_select", 1.5, r"\(0.0, 1.0\]"),
+    ("n_features_to_select", "all", "an int in the range"),
+    ("record", 3, "array-like"),
+    ("record", None, "array-like"),
     ("batch_norm", "yes", "bool"),
     ("batch_norm", 2, "bool"),
     ("dropout", 1, r"\[0.0, 1.0\)"),
@@ -101,6 +119,7 @@ FAMILIES = {
     "activation": ACTIVATIONS,
     "zeta_schedule": ZETA_SCHEDULES,
     "growth": GROWTHS,
+    "pruning": PRUNINGS,
     "init": INITIALIZERS,
     "solver": OPTIMIZERS,
     "learning_rate": LEARNING_RATES,
@@ -125,6 +144,10 @@ def test_parameters_of_instances_are_validated(mlp, binary, refused):
     refused(model.fit, *binary, match="'slope' parameter of LeakyReLU")
     model = mlp(zeta_schedule=Constant(zeta=1.0))
     refused(model.fit, *binary, match="'zeta' parameter of Constant")
+    model = mlp(growth=LiSET(gamma=np.inf))
+    refused(model.fit, *binary, match="'gamma' parameter of LiSET")
+    model = mlp(pruning=ImportancePruning(share=1.0))
+    refused(model.fit, *binary, match="'share' parameter of ImportancePruning")
 
 
 @pytest.mark.parametrize("bad", [1.0, -0.1, np.nan, np.inf])
@@ -133,6 +156,22 @@ def test_schedule_that_leaves_the_range_is_refused(mlp, binary, refused, epoch, 
     model = mlp(zeta_schedule=lambda e, n: bad if e == epoch else 0.3, max_iter=4)
     match = rf"zeta_schedule.*at epoch {epoch} of 4; zeta must be in \[0, 1\)"
     refused(model.fit, *binary, match=match)
+
+
+@pytest.mark.parametrize("record", [("nonsense",), ["train_score", "loss_"], "train_score"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_cannot_be_recorded_is_refused(mlp, binary, refused, record, method):
+    fit = getattr(mlp(record=record), method)
+    match = r"record.*(allowed are \['train_score'\]|array-like)"
+    refused(fit, *binary, match=match, **classes(method))
+
+
+@pytest.mark.parametrize("wanted", [13, 1000, 0.01])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_impossible_number_of_features_is_refused(mlp, binary, refused, wanted, method):
+    fit = getattr(mlp(n_features_to_select=wanted), method)
+    match = f"n_features_to_select={wanted}.*12"
+    refused(fit, *binary, match=match, **classes(method))
 
 
 def test_no_threads_are_refused(mlp, binary, refused):
@@ -159,6 +198,54 @@ def test_class_weights_must_not_all_be_zero(mlp, multiclass, refused, batch_size
 
 def test_class_weight_of_an_unknown_class_is_refused(mlp, multiclass, refused):
     refused(mlp(class_weight={7: 2.0}).fit, *multiclass, match="class_weight")
+
+
+# --- full layers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("evolve_every", ["epoch", 2])
+def test_full_network_warns_once_and_keeps_its_pattern(
+    mlp, multiclass, same_network, evolve_every
+):
+    model = mlp(epsilon=100, evolve_every=evolve_every, max_iter=6)
+    with pytest.warns(UserWarning, match="every layer is full.*zeta=0") as caught:
+        model.fit(*multiclass)
+    assert len(caught) == 1
+    assert not any(record["n_pruned"] or record["n_grown"] for record in model.history_)
+    assert same_network(model, mlp(epsilon=100, zeta=0, max_iter=6).fit(*multiclass))
+    with pytest.warns(UserWarning, match="every layer is full"):
+        model.fit(*multiclass)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"zeta": 0}, {"max_iter": 1}, {"zeta_schedule": lambda epoch, n: 0.0}],
+    ids=str,
+)
+def test_full_network_that_shall_not_evolve_does_not_warn(mlp, multiclass, params):
+    mlp(epsilon=100, **params).fit(*multiclass)
+
+
+def test_one_layer_with_room_is_enough(mlp, multiclass):
+    model = mlp(epsilon=9).fit(*multiclass)
+    assert (model.sparsity_ > 0).tolist() == [False, True, False]
+    assert model.history_[0]["n_grown"] > 0
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, ["Layers [3] are full and keep their pattern."]),
+        ({"epsilon": 9}, ["Layers [1, 3] are full and keep their pattern."]),
+        ({"epsilon": 1}, []),
+        ({"zeta": 0}, []),
+        ({"verbose": False}, []),
+    ],
+)
+def test_verbose_says_once_which_layers_are_full(mlp, multiclass, capsys, params, expected):
+    mlp(**{"verbose": True} | params).fit(*multiclass)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "full" in line] == expected
 
 
 # --- data -----------------------------------------------------------------------------
@@ -365,6 +452,8 @@ FAILURES = {
     "parameter": (lambda X, y: (X[:, :5], y % 2), {"epsilon": 0}),
     "hidden_layer_sizes": (lambda X, y: (X[:, :5], y % 2), {"hidden_layer_sizes": (0,)}),
     "schedule": (lambda X, y: (X[:, :5], y % 2), {"zeta_schedule": lambda e, n: 1.0}),
+    "n_features": (lambda X, y: (X[:, :5], y % 2), {"n_features_to_select": 6}),
+    "record": (lambda X, y: (X[:, :5], y % 2), {"record": ("seconds",)}),
     "class_weight": (lambda X, y: (X[:, :5], y % 2), {"class_weight": {9: 1}}),
     "n_jobs": (lambda X, y: (X[:, :5], y % 2), {"n_jobs": 0}),
     "validation": (

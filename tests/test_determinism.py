@@ -16,7 +16,7 @@ from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import ACTIVATIONS, GAReLU
 from sksparse_mlp.core import workers
 from sksparse_mlp.core.optimizers import OPTIMIZERS
-from sksparse_mlp.topology import GROWTHS
+from sksparse_mlp.topology import GROWTHS, ImportancePruning, LiSET
 
 CONFIGS = {
     "plain": {},
@@ -26,6 +26,20 @@ CONFIGS = {
     "batch_norm": {"batch_norm": True},
     "slope_per_layer": {"activation": GAReLU(update="epoch")},
     "everything_learned": {"activation": ["srelu", "prelu"], "batch_norm": True},
+    "liset": {"growth": "liset", "dropout": 0.3},
+    "liset_evolving_often": {
+        "growth": LiSET(gamma=-5.0, learning_rate_factor=1.0),
+        "evolve_every": 2,
+    },
+    "gradient": {"growth": "gradient"},
+    "gradient_evolving_often": {"growth": "gradient", "evolve_every": 2},
+    "selection": {"n_features_to_select": 5},
+    "pruning": {"pruning": ImportancePruning(share=0.2, start=0.3, every=1)},
+    "selection_and_pruning": {
+        "growth": "liset",
+        "n_features_to_select": 5,
+        "pruning": ImportancePruning(share=0.2, start=0.3, every=1),
+    },
 }
 
 
@@ -91,7 +105,7 @@ def test_threads_change_nothing_for_any_growth(mlp, multiclass, threads, growth)
 
 def test_more_threads_than_neurons_change_nothing(mlp, binary, threads, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
-    model = mlp(hidden_layer_sizes=(3, 2))
+    model = mlp(hidden_layer_sizes=(3, 2), zeta=0)
     serial = clone(model).fit(*binary)
     assert digest(serial) == digest(model.set_params(n_jobs=7).fit(*binary))
     assert threads

@@ -15,6 +15,7 @@ REGISTRIES = {
     "activation": activations.ACTIVATIONS,
     "zeta_schedule": schedules.ZETA_SCHEDULES,
     "growth": topology.GROWTHS,
+    "pruning": topology.PRUNINGS,
     "init": initializers.INITIALIZERS,
     "learning_rate": learning_rates.LEARNING_RATES,
     "solver": optimizers.OPTIMIZERS,
@@ -57,7 +58,7 @@ def test_registries_hold_every_public_class():
     for family, registry in (
         (activations, activations.ACTIVATIONS),
         (schedules, schedules.ZETA_SCHEDULES),
-        (topology, topology.GROWTHS),
+        (topology, topology.GROWTHS | topology.PRUNINGS),
         (initializers, initializers.INITIALIZERS),
     ):
         public = {name for name in family.__all__ if inspect.isclass(vars(family)[name])}

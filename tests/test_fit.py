@@ -77,7 +77,7 @@ def test_counts_stay_and_patterns_stay_valid_in_every_epoch(
 @pytest.mark.parametrize("schedule", ZETA_SCHEDULES)
 def test_every_zeta_schedule_trains_and_appears_in_history(mlp, multiclass, schedule):
     model = mlp(zeta_schedule=schedule, zeta=0.25).fit(*multiclass)
-    assert model.history_[0]["zeta"] == ZETA_SCHEDULES[schedule](zeta=0.25)(0, 4)
+    assert model.history_[0]["zeta"] == 0.25
     assert model.history_[0]["n_pruned"] > 0
 
 
@@ -132,9 +132,9 @@ class CountingGrowth(RandomGrowth):
 
     n_calls = 0
 
-    def evolve(self, layer, zeta, rng):
+    def evolve(self, layer, zeta, rng, signal=None, n_connections=None):
         CountingGrowth.n_calls += 1
-        return super().evolve(layer, zeta, rng)
+        return super().evolve(layer, zeta, rng, signal, n_connections)
 
 
 @pytest.fixture
@@ -179,7 +179,8 @@ def test_partial_fit_does_not_evolve_by_epochs(mlp, multiclass, counted):
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_history_has_one_plain_record_per_epoch(mlp, multiclass, early_stopping):
     model = mlp(early_stopping=early_stopping, validation_fraction=0.3).fit(*multiclass)
-    keys = {"epoch", "loss", "zeta", "n_pruned", "n_grown"}
+    keys = {"epoch", "loss", "zeta", "n_pruned", "n_grown", "turnover"}
+    keys |= {"evolution_seconds", "n_connections", "n_inputs"}
     keys |= {"learning_rate", "slopes", "seconds"}
     keys |= {"validation_score"} if early_stopping else set()
     assert [set(record) for record in model.history_] == [keys] * 4
@@ -252,7 +253,8 @@ def test_one_hidden_layer_may_be_given_as_a_number(mlp, binary, hidden_layer_siz
 
 def test_verbose_prints_a_line_per_epoch(mlp, binary, capsys):
     model = mlp(verbose=True, early_stopping=True, validation_fraction=0.3).fit(*binary)
-    lines = capsys.readouterr().out.splitlines()
+    full, *lines = capsys.readouterr().out.splitlines()
+    assert full == "Layers [3] are full and keep their pattern."
     assert len(lines) == 4
     for line, record in zip(lines, model.history_, strict=True):
         assert f"{record['loss']:.6f}" in line

@@ -7,12 +7,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.special import expit
+from scipy.stats import chi2_contingency, chisquare
 from sklearn.base import clone
 
+from sksparse_mlp import topology
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.initializers import HeNormal
-from sksparse_mlp.topology import GROWTHS, RandomGrowth, weakest
+from sksparse_mlp.topology import (
+    GROWTHS,
+    PRUNINGS,
+    GradientGrowth,
+    ImportancePruning,
+    LiSET,
+    RandomGrowth,
+    weakest,
+)
 
 by_growth = pytest.mark.parametrize("name", GROWTHS)
 thoroughly = settings(deadline=None, derandomize=True, max_examples=300)
@@ -193,3 +203,350 @@ def test_growth_is_a_cloneable_holder_of_valid_parameters(name):
     growth = GROWTHS[name]()
     growth._validate_params()
     assert clone(growth).get_params() == growth.get_params()
+
+
+@by_growth
+@pytest.mark.parametrize(("wanted", "expected"), [(None, 7), (7, 7), (10, 10), (99, 12)])
+def test_layer_ends_with_the_wanted_connections_as_far_as_there_is_room(
+    name, wanted, expected
+):
+    layer = layer_at([0, 2, 3, 5, 7, 8, 11], np.arange(1, 8), n_in=4, n_out=3)
+    rng = np.random.default_rng(0)
+    n_pruned, n_grown = GROWTHS[name]().evolve(layer, 0.3, rng, None, wanted)
+    assert (n_pruned, n_grown) == (2, expected - 5)
+    assert np.unique(positions_of(layer)).size == layer.n_connections == expected
+
+
+# --- LiSET ----------------------------------------------------------------------------
+
+GAMMAS = [-800.0, -50.0, -3.0, 0.0, 2.0, 50.0]
+# Most positions are free, or less than half.
+by_density = pytest.mark.parametrize("density", [0.05, 0.6])
+
+
+def likelihood_of(strengths, gamma):
+    """Equation 2 as printed, relative to the largest."""
+    u = expit(strengths / strengths.max() + gamma)
+    return u / u.max()
+
+
+def random_layer(n_in, n_out, density, seed=0):
+    """A layer with one tiny positive weight per ten others, so that these go."""
+    rng = np.random.default_rng(seed)
+    size = round(density * n_in * n_out)
+    positions = np.sort(rng.choice(n_in * n_out, size, replace=False))
+    weights = np.where(np.arange(size) % 10 == 0, 1e-3, 1.0)
+    return layer_at(positions, weights, n_in, n_out)
+
+
+def grown_inputs(growth, layer, rng, signal, n_repeats, zeta=0.1):
+    """How often each input got a new connection, evolving copies of a layer."""
+    counts = np.zeros(layer.n_in, int)
+    for _ in range(n_repeats):
+        copy = layer.copy()
+        growth.evolve(copy, zeta, rng, signal)
+        counts += np.bincount(copy.indices[copy.weights == 0], minlength=layer.n_in)
+    return counts
+
+
+def free_positions(layer, zeta):
+    """Positions that no connection holds once the weakest are gone."""
+    kept = np.delete(positions_of(layer), weakest(layer.weights, zeta))
+    return np.setdiff1d(np.arange(layer.n_in * layer.n_out), kept)
+
+
+def test_likelihood_is_equation_2():
+    strengths = np.array([3.0, 0.0, 1.5, 6.0])
+    for gamma in (-3.0, 0.0, 2.0):
+        expected = likelihood_of(strengths, gamma)
+        np.testing.assert_allclose(LiSET(gamma).likelihood(strengths), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_likelihood_is_positive_and_at_most_one_for_any_gamma(gamma, dtype):
+    likelihood = LiSET(gamma).likelihood(np.array([0, 1e-30, 1, 5], dtype))
+    assert likelihood.dtype == np.float64
+    assert likelihood.max() == 1
+    assert likelihood.min() > 1 / 2.72
+    assert np.all(np.diff(likelihood) >= 0)
+
+
+@pytest.mark.parametrize("gamma", [-50.0, -800.0])
+def test_very_negative_gamma_makes_the_likeliest_e_times_as_likely(gamma):
+    weakest_input, strongest = LiSET(gamma).likelihood(np.array([0.0, 7.0]))
+    assert strongest / weakest_input == pytest.approx(np.e, rel=1e-12)
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_no_strengths_are_no_preference(gamma):
+    assert LiSET(gamma).likelihood(np.zeros(3)).tolist() == [1, 1, 1]
+
+
+def test_large_gamma_is_no_preference():
+    assert LiSET(50.0).likelihood(np.array([0, 1e-3, 2.0, 9.0])).tolist() == [1] * 4
+
+
+@by_density
+@pytest.mark.parametrize("gamma", [-800.0, -3.0, 0.0])
+def test_inputs_get_connections_in_proportion_to_equation_2(gamma, density):
+    layer = random_layer(8, 300, density)
+    strengths = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 0.5, 8.0, 7.0])
+    rng = np.random.default_rng(1)
+    zeta = 4 / layer.n_connections
+    counts = grown_inputs(LiSET(gamma), layer, rng, strengths, 500, zeta)
+    # In the limit -800, sigmoid is the exponential function.
+    u = np.exp(strengths / 8) if gamma == -800 else likelihood_of(strengths, gamma)
+    n_free = np.bincount(free_positions(layer, zeta) % 8)
+    assert chisquare(counts, 2000 * u * n_free / (u @ n_free)).pvalue > 1e-3
+    assert chisquare(counts, 2000 * n_free / n_free.sum()).pvalue < 1e-3
+
+
+@pytest.mark.parametrize("n_kept", [2, 6])
+def test_connections_grow_one_after_the_other(n_kept):
+    """Every pair of positions is as likely as two successive draws make it."""
+    n_in, n_out, strengths = 4, 3, np.array([0.0, 1.0, 0.2, 0.8])
+    positions = np.arange(n_kept + 2) + np.arange(n_kept + 2) // 3
+    weights = np.r_[1e-3, np.ones(n_kept), 1e-3]
+    kept = positions[1:-1]
+    free = np.setdiff1d(np.arange(n_in * n_out), kept)
+    u = likelihood_of(strengths, -20.0)[free % n_in]
+    p = u / u.sum()
+    pairs = list(combinations(range(free.size), 2))
+    expected = [p[a] * p[b] * (1 / (1 - p[a]) + 1 / (1 - p[b])) for a, b in pairs]
+    counts = dict.fromkeys([(free[a], free[b]) for a, b in pairs], 0)
+    rng = np.random.default_rng(0)
+    n_repeats = 60 * len(pairs)
+    for _ in range(n_repeats):
+        layer = layer_at(positions, weights, n_in, n_out)
+        LiSET(-20.0).evolve(layer, 2 / weights.size, rng, strengths)
+        counts[tuple(positions_of(layer)[layer.weights == 0])] += 1
+    expected = n_repeats * np.array(expected)
+    assert chisquare(list(counts.values()), expected).pvalue > 1e-3
+
+
+@by_density
+@pytest.mark.parametrize(
+    ("growth", "strengths"),
+    [
+        (LiSET(gamma=50.0), np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 9.0])),
+        (LiSET(gamma=0.0), np.zeros(8)),
+        (LiSET(gamma=-20.0), None),
+    ],
+)
+def test_growth_without_preference_is_that_of_set(growth, strengths, density):
+    layer = random_layer(8, 60, density)
+    counts = [
+        grown_inputs(rule, layer, np.random.default_rng(seed), strengths, 800)
+        for seed, rule in enumerate([growth, RandomGrowth()])
+    ]
+    assert chi2_contingency(counts).pvalue > 1e-3
+
+
+@by_density
+def test_liset_grows_only_at_free_positions(density):
+    rng = np.random.default_rng(0)
+    strengths = rng.exponential(size=30)
+    layer = random_layer(30, 20, density)
+    for _ in range(20):
+        kept = positions_of(layer)[layer.weights > 0.01]
+        LiSET(-5.0).evolve(layer, 0.1, rng, strengths)
+        positions = positions_of(layer)
+        assert np.isin(kept, positions).all()
+        assert np.unique(positions).size == round(density * 600)
+        layer.weights[layer.weights == 0] = 1e-3
+
+
+def test_liset_takes_memory_of_the_connections_only():
+    n = 100_000
+    rng = np.random.default_rng(0)
+    layer = SparseLayer.random(n, n, 1, rng, np.float32)
+    HeNormal()(layer, rng)
+    strengths = rng.exponential(size=n).astype(np.float32)
+    tracemalloc.start()
+    LiSET(gamma=-1.0).evolve(layer, 0.3, rng, strengths)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * (layer.n_connections + 2 * n)
+
+
+# --- gradient growth ------------------------------------------------------------------
+
+
+@pytest.fixture(params=[1, 20, 100, 2**20])
+def block(request, monkeypatch):
+    """Look at so many positions at a time."""
+    monkeypatch.setattr(topology, "BLOCK", request.param)
+
+
+def gradients(layer, rng, batch=6):
+    """Inputs and gradients at the outputs, and the dense gradient by position."""
+    dtype = layer.weights.dtype
+    x = rng.normal(size=(layer.n_in, batch)).astype(dtype)
+    dz = rng.normal(size=(layer.n_out, batch)).astype(dtype)
+    return (x, dz), np.abs(dz @ x.T).reshape(-1)
+
+
+def steepest(dense, candidates, size):
+    """Those of the candidates where the gradient is largest, sorted."""
+    return np.sort(candidates[np.argsort(dense[candidates])[-size:]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.6, 0.98])
+def test_new_connections_have_the_largest_gradients(block, density, dtype):
+    rng = np.random.default_rng(0)
+    layer = SparseLayer.random(31, 17, density * 31 * 17 / 48, rng, dtype)
+    HeNormal()(layer, rng)
+    signal, dense = gradients(layer, rng)
+    free = free_positions(layer, 0.3)
+    kept = layer.n_connections - weakest(layer.weights, 0.3).size
+    wanted = min(layer.n_connections + 3, 31 * 17)
+    _, n_grown = GradientGrowth().evolve(layer, 0.3, rng, signal, wanted)
+    assert n_grown == wanted - kept > 0
+    grown = positions_of(layer)[layer.weights == 0]
+    np.testing.assert_array_equal(grown, steepest(dense, free, n_grown))
+
+
+@pytest.mark.parametrize("n_candidates", [None, 10**6])
+def test_positions_without_gradient_are_chosen_at_random_after_all_others(n_candidates):
+    layer = random_layer(12, 9, density=0.4)
+    rng = np.random.default_rng(0)
+    x, dz = np.zeros((12, 3)), np.zeros((9, 3))
+    x[5], dz[[2, 7]] = 1, -1
+    with_gradient = [2 * 12 + 5, 7 * 12 + 5]
+    free = free_positions(layer, 0.1)
+    assert np.isin(with_gradient, free).all()
+    counts = dict.fromkeys(np.setdiff1d(free, with_gradient).tolist(), 0)
+    for _ in range(1000):
+        copy = layer.copy()
+        GradientGrowth(n_candidates).evolve(copy, 0.1, rng, (x, dz))
+        grown = positions_of(copy)[copy.weights == 0].tolist()
+        assert len(set(grown)) == 4
+        assert set(with_gradient) < set(grown)
+        for position in set(grown) - set(with_gradient):
+            counts[position] += 1
+    assert chisquare(list(counts.values())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n_candidates", [None, 3])
+def test_no_gradient_at_all_is_random_growth(n_candidates):
+    layer = random_layer(8, 60, density=0.3)
+    signal = np.zeros((8, 5)), np.ones((60, 5))
+    counts = [
+        grown_inputs(rule, layer, np.random.default_rng(seed), signal, 500)
+        for seed, rule in enumerate([GradientGrowth(n_candidates), RandomGrowth()])
+    ]
+    assert chi2_contingency(counts).pvalue > 1e-3
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Ranks that were drawn from the free positions, of every draw."""
+    draws = []
+    sample = topology.sample_sorted
+
+    def recording(rng, population, size):
+        draws.append(sample(rng, population, size))
+        return draws[-1]
+
+    monkeypatch.setattr(topology, "sample_sorted", recording)
+    return draws
+
+
+@pytest.mark.parametrize("n_candidates", [1, 3, 10])
+def test_best_of_the_candidates_grow(drawn, n_candidates):
+    rng = np.random.default_rng(0)
+    layer = random_layer(40, 30, density=0.2)
+    signal, dense = gradients(layer, rng)
+    free = free_positions(layer, 0.1)
+    _, n_grown = GradientGrowth(n_candidates).evolve(layer, 0.1, rng, signal)
+    candidates = free[drawn[0]]
+    assert candidates.size == n_grown * n_candidates
+    grown = positions_of(layer)[layer.weights == 0]
+    np.testing.assert_array_equal(grown, steepest(dense, candidates, n_grown))
+
+
+def test_candidates_are_evenly_drawn():
+    layer = random_layer(8, 60, density=0.3)
+    signal = np.ones((8, 5)), np.ones((60, 5))
+    counts = [
+        grown_inputs(rule, layer, np.random.default_rng(seed), signal, 500)
+        for seed, rule in enumerate([GradientGrowth(n_candidates=1), RandomGrowth()])
+    ]
+    assert chi2_contingency(counts).pvalue > 1e-3
+
+
+def test_enough_candidates_are_all_positions():
+    rng = np.random.default_rng(0)
+    layer = random_layer(40, 30, density=0.2)
+    signal, _ = gradients(layer, rng)
+    exact, sampled = layer.copy(), layer.copy()
+    GradientGrowth().evolve(exact, 0.1, np.random.default_rng(1), signal)
+    GradientGrowth(n_candidates=1000).evolve(sampled, 0.1, rng, signal)
+    np.testing.assert_array_equal(positions_of(exact), positions_of(sampled))
+
+
+def test_candidates_take_memory_of_the_connections_only():
+    n = 100_000
+    rng = np.random.default_rng(0)
+    layer = SparseLayer.random(n, n, 1, rng, np.float32)
+    HeNormal()(layer, rng)
+    layer.add_slots(2)
+    signal = [rng.standard_normal((n, 4), np.float32) for _ in range(2)]
+    tracemalloc.start()
+    _, n_grown = GradientGrowth(n_candidates=5).evolve(layer, 0.3, rng, tuple(signal))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n_grown == 60_000
+    assert peak < 100 * (layer.n_connections + 5 * n_grown)
+
+
+@pytest.mark.parametrize("bad", [0, 1.5, "all"])
+def test_number_of_candidates_is_validated(mlp, binary, bad):
+    with pytest.raises(ValueError, match="'n_candidates' parameter of GradientGrowth"):
+        mlp(growth=GradientGrowth(n_candidates=bad)).fit(*binary)
+
+
+# --- pruning --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRUNINGS)
+def test_pruning_is_a_cloneable_holder_of_valid_parameters(name):
+    pruning = PRUNINGS[name]()
+    pruning._validate_params()
+    assert clone(pruning).get_params() == pruning.get_params()
+    assert set(pruning.get_params()) == set(pruning._parameter_constraints)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "bad"),
+    [("share", 0), ("share", 1), ("start", -0.1), ("start", 1.1), ("every", 0)],
+)
+def test_parameters_of_pruning_are_validated(mlp, binary, parameter, bad):
+    pruning = ImportancePruning(**{parameter: bad})
+    with pytest.raises(ValueError, match=f"'{parameter}' parameter of ImportancePruning"):
+        mlp(pruning=pruning).fit(*binary)
+
+
+@pytest.mark.parametrize(
+    ("params", "n_epochs", "due"),
+    [
+        ({}, 60, [24, 34, 44, 54]),
+        ({"start": 0, "every": 3}, 10, [0, 3, 6, 9]),
+        ({"start": 0.5, "every": 1}, 8, [4, 5, 6, 7]),
+        ({"start": 1.0}, 20, []),
+    ],
+)
+def test_pruning_is_due_from_its_start_every_so_often(params, n_epochs, due):
+    pruning = ImportancePruning(**params)
+    assert [e for e in range(n_epochs) if pruning.is_due(e, n_epochs)] == due
+
+
+@pytest.mark.parametrize(
+    ("share", "weak"), [(0.1, []), (0.3, [3]), (0.5, [1, 3]), (0.99, [0, 1, 3])]
+)
+def test_least_important_leave_and_one_always_remains(share, weak):
+    importance = np.array([3.0, 2.0, 5.0, 1.0])
+    assert ImportancePruning(share).weakest(importance).tolist() == weak
+    assert ImportancePruning(share).weakest(np.ones(1)).tolist() == []

@@ -5,9 +5,15 @@ import argparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks import literature
-from benchmarks.literature import depth, liset, madelon
+from benchmarks.literature import depth, liset, madelon, schedules, selection
 
-EXPERIMENTS = {"madelon": madelon.run, "depth": depth.run, "liset": liset.run}
+EXPERIMENTS = {
+    "madelon": madelon.run,
+    "depth": depth.run,
+    "liset": liset.run,
+    "schedules": schedules.run,
+    "selection": selection.run,
+}
 
 
 def main():

@@ -52,4 +52,5 @@ def average_ratioed_accuracy(accuracies: ArrayLike, b: float = 0.5) -> float:
     c1 = (n - n * b) / (n - 1) if n > 1 else 0.0
     c2 = n - n * c1
     weights = np.arange(1, n + 1) * c1 + c2
-    return float(a @ weights / (n**2 * (b + 1) / 2))
+    # For two epochs and more the sum is the n**2 * (b + 1) / 2 of the formula.
+    return float(a @ weights / weights.sum())

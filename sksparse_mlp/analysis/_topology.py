@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -84,10 +85,11 @@ def connectivity(estimator) -> list[Connectivity]:
     (48, 1.0)
     """
     check_is_fitted(estimator)
+    coefs = map(sparse.csr_array, estimator.coefs_)
     return [
         Connectivity(
             out_degrees=np.diff(coef.indptr).astype(np.int64),
             in_degrees=np.bincount(coef.indices, minlength=coef.shape[1]),
         )
-        for coef in estimator.coefs_
+        for coef in coefs
     ]

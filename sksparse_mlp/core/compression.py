@@ -30,6 +30,7 @@ def compressed(network: Network) -> Network:
         kept[depth] &= np.diff(coefs[depth + 1].indptr) > 0
         if not kept[depth].any():
             kept[depth][0] = True
+            coefs[depth] = sparse.csr_array(coefs[depth].shape, dtype=network.dtype)
         coefs[depth] = coefs[depth][:, kept[depth]]
         coefs[depth + 1] = coefs[depth + 1][kept[depth]]
         biases[depth] = biases[depth][kept[depth]]

@@ -83,9 +83,9 @@ class Evolution:
     def begin_epoch(self, epoch: int) -> None:
         """Take note of the epoch, counted from 0, and set its zeta."""
         self.epoch = epoch
-        last = self.n_epochs - 1
-        in_time = epoch < self.until * self.n_epochs
-        self.zeta = self.zeta_schedule(min(epoch, last), self.n_epochs) if in_time else 0.0
+        planned = min(epoch, self.n_epochs - 1)
+        in_time = planned < self.until * self.n_epochs
+        self.zeta = self.zeta_schedule(planned, self.n_epochs) if in_time else 0.0
 
     def is_due(self, n_updates: int) -> bool:
         """Whether to evolve before the update that follows ``n_updates`` others."""
@@ -95,6 +95,20 @@ class Evolution:
     def is_selecting(self) -> bool:
         """Whether input neurons are still to leave."""
         return self.n_inputs is not None and self.alive[0].size > self.n_inputs
+
+    def selected_inputs(self, network: Network) -> np.ndarray | None:
+        """Mask of the selected input neurons, the strongest while others are left."""
+        if self.n_inputs is None:
+            return None
+        mask = np.zeros(network.sizes[0], dtype=bool)
+        mask[self._strongest_inputs(network, self.n_inputs)] = True
+        return mask
+
+    def _strongest_inputs(self, network, n_inputs):
+        """Sorted indices of the strongest input neurons in the network."""
+        alive = self.alive[0]
+        strengths = network.layers[0].input_strengths()[alive]
+        return np.sort(alive[np.argsort(-strengths, kind="stable")[:n_inputs]])
 
     def evolve(self, network: Network, signal: Callable[[int], Any]) -> tuple[int, int]:
         """Let neurons leave and connections move, as is due.
@@ -152,15 +166,12 @@ class Evolution:
         """Let the weakest input neurons leave; their connections will move."""
         if not self.is_selecting:
             return 0
-        layer, alive = network.layers[0], self.alive[0]
-        # No evolution follows the last epoch.
-        end = min(int(min(SELECTION_END, self.until) * self.n_epochs), self.n_epochs - 1)
+        n_in = network.sizes[0]
+        end = int(min(SELECTION_END, self.until) * self.n_epochs)
         start = min(int(SELECTION_START * self.n_epochs), end - 1)
         rest = min(max((end - self.epoch - 1) / (end - start), 0.0), 1.0)
-        n_alive = self.n_inputs + round((layer.n_in - self.n_inputs) * rest**3)
-        strengths = layer.input_strengths()[alive]
-        strongest = np.argsort(-strengths, kind="stable")[:n_alive]
-        self.alive[0] = np.sort(alive[strongest])
+        n_alive = self.n_inputs + round((n_in - self.n_inputs) * rest**3)
+        self.alive[0] = self._strongest_inputs(network, n_alive)
         return self._drop_dead(network, 0)
 
     def _prune_neurons(self, network):

@@ -108,12 +108,12 @@ class SparseLayer:
 
     def input_strengths(self) -> np.ndarray:
         """Sum of the absolute weights from each input neuron, shape (n_in,), float64."""
-        return np.bincount(self.indices, np.abs(self.weights), self.n_in)
+        return _sums(self.indices, np.abs(self.weights), self.n_in)
 
     def output_strengths(self) -> np.ndarray:
         """Sum of the absolute weights into each output neuron, shape (n_out,), float64."""
         rows = np.repeat(np.arange(self.n_out), self.fan_in)
-        return np.bincount(rows, np.abs(self.weights), self.n_out)
+        return _sums(rows, np.abs(self.weights), self.n_out)
 
     @property
     def fan_out(self) -> np.ndarray:
@@ -281,6 +281,11 @@ class SparseLayer:
         self.indptr, self.indices = indptr, indices
         self._transposed = None
         self._shares: dict[tuple[str, int], list[int]] = {}
+
+
+def _sums(groups, values, n_groups):
+    # Without values numpy counts, in integers.
+    return np.bincount(groups, values, n_groups).astype(np.float64)
 
 
 def _take(values, source):

@@ -16,22 +16,11 @@ class Skips:
     Parameters
     ----------
     network : Network
-    dropout : float
-        Probability that a matrix is left out of a batch.
-    rate_factor : float
-        Learning rate relative to the network's.
-    optimizer : object of :mod:`sksparse_mlp.core.optimizers`
-    rng : numpy.random.Generator
-        Chooses the matrices that are left out.
+    n_slots : int
+        Slots of the optimizer per weight.
     """
 
-    def __init__(
-        self, network: Network, dropout: float, rate_factor: float, optimizer, rng
-    ):
-        self.dropout = dropout
-        self.rate_factor = rate_factor
-        self.optimizer = optimizer
-        self.rng = rng
+    def __init__(self, network: Network, n_slots: int):
         self.n_updates = 0
         n_outputs = network.sizes[-1]
         self.matrices = {
@@ -41,14 +30,16 @@ class Skips:
         }
         self._gradients = {k: np.empty_like(m) for k, m in self.matrices.items()}
         self._slots = {
-            k: np.zeros((optimizer.n_slots, m.size), m.dtype)
-            for k, m in self.matrices.items()
+            k: np.zeros((n_slots, m.size), m.dtype) for k, m in self.matrices.items()
         }
         self._used: list[int] = []
 
-    def forward(self, batch: Batch) -> None:
-        """Choose the matrices of this batch and add their products to the outputs."""
-        used = self.rng.random(len(self.matrices)) >= self.dropout
+    def forward(self, batch: Batch, dropout: float, rng: np.random.Generator) -> None:
+        """Add the products of the matrices to the outputs of the network.
+
+        Each is left out of this batch with probability ``dropout``.
+        """
+        used = rng.random(len(self.matrices)) >= dropout
         self._used = [k for k, use in zip(self.matrices, used, strict=True) if use]
         z = batch.z[-1]
         for depth in self._used:
@@ -60,15 +51,15 @@ class Skips:
             matrix, dx = self.matrices[depth], batch.dz[depth - 1]
             kernels.add_product(matrix.T, batch.dz[-1], dx, start, stop)
 
-    def step(self, batch: Batch, rate: float, scale: float) -> None:
+    def step(self, batch: Batch, optimizer, rate: float, scale: float) -> None:
         """Let the matrices of this batch follow their gradient."""
         self.n_updates += 1
         for depth in self._used:
             matrix, gradient = self.matrices[depth], self._gradients[depth]
             kernels.product_gradient(batch.inputs(depth), batch.dz[-1], gradient)
-            self.optimizer.update(
+            optimizer.update(
                 matrix.reshape(-1), gradient.reshape(-1), self._slots[depth],
-                rate * self.rate_factor, self.n_updates, scale,
+                rate, self.n_updates, scale,
             )  # fmt: skip
 
     def strengths(self, depth: int) -> np.ndarray:

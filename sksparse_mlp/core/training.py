@@ -129,7 +129,7 @@ class Training:
                 self._begin_epoch(is_last=remaining == 0)
                 record = self._train_epoch(samples, buffers, workers, evolve)
                 if self.diverged:
-                    self.network = self._last
+                    self.network, self._skips = self._last, None
                     self.finished = True
                     return
                 progress = self._judge(record, samples, validation, workers)
@@ -162,14 +162,7 @@ class Training:
         if growth.signal != "skips" or not evolves:
             self._skips = None
         elif self._skips is None:
-            self._skips = self._new_skips()
-
-    def _new_skips(self):
-        growth = self.evolution.growth
-        return Skips(
-            self.network, growth.skip_dropout, growth.learning_rate_factor,
-            self.optimizer, self.data_rng,
-        )  # fmt: skip
+            self._skips = Skips(self.network, self.optimizer.n_slots)
 
     def _judge(self, record, samples, validation, workers):
         """Enter the scores in the record; return what training should raise."""
@@ -216,7 +209,7 @@ class Training:
         mask = self._draw_mask()
         network.forward(batch, workers, training=True, mask=mask)
         if self._skips is not None:
-            self._skips.forward(batch)
+            self._skips.forward(batch, self.evolution.growth.skip_dropout, self.data_rng)
         tiny = flush_limit(network.dtype)
         total = network.loss.value_and_gradient(
             batch.z[-1], samples.y, samples.weights, rows, batch.dz[-1], tiny
@@ -237,7 +230,8 @@ class Training:
 
         network.backward(batch, workers, step, mask, self._skips)
         if self._skips is not None:
-            self._skips.step(batch, rate, scale)
+            factor = self.evolution.growth.learning_rate_factor
+            self._skips.step(batch, self.optimizer, factor * rate, scale)
         for unit in network.hidden:
             unit.step(self.optimizer, rate, self.n_updates, scale)
         return total * scale
@@ -263,7 +257,7 @@ class Training:
         signal = self._signal(samples, buffers, workers)
         n_pruned, n_grown = self.evolution.evolve(self.network, signal)
         if self._skips is not None:
-            self._skips = self._new_skips()
+            self._skips = Skips(self.network, self.optimizer.n_slots)
         record["n_pruned"] += n_pruned
         record["n_grown"] += n_grown
         record["turnover"] += n_grown / self.network.n_connections
@@ -277,7 +271,9 @@ class Training:
             return lambda depth: None
         rows = self.evolution.rng.choice(samples.rows, buffers.size, replace=False)
         gather(samples.X, rows, buffers.x)
-        network = self.network
+        # Copies of the hidden units spare the moving averages of their moments.
+        hidden = [unit.copy() for unit in self.network.hidden]
+        network = Network(self.network.layers, hidden, self.network.loss)
         network.forward(buffers, workers, training=True)
         network.loss.value_and_gradient(
             buffers.z[-1], samples.y, samples.weights, rows, buffers.dz[-1], 0.0

@@ -77,6 +77,28 @@ def full_skipping_arguments(rng, dtype, batch):
     return arguments | {"weights": weights}
 
 
+def product_arguments(rng, dtype, batch, n_inputs=N_INPUTS):
+    """What full products take: all pairs of inputs and rows, some of them taken."""
+    arguments = layer_arguments(rng, dtype, batch)
+    n_rows = len(FAN_INS)
+    arguments["x"] = rng.standard_normal((n_inputs, batch)).astype(dtype)
+    arguments["weights"] = rng.standard_normal((n_rows, n_inputs)).astype(dtype)
+    fan_ins = [min(size, n_inputs) for size in FAN_INS]
+    indptr, indices = random_pattern(rng, fan_ins, n_inputs)
+    arguments |= {"indptr": indptr, "indices": indices}
+    arguments["keep"] = rng.random(indices.size) < 0.7
+    for name in ("gradient", "sizes"):
+        arguments[name] = np.full((n_rows, n_inputs), np.nan, dtype)
+    return arguments
+
+
+def places_arguments(rng, dtype, batch, n_inputs=N_INPUTS):
+    arguments = product_arguments(rng, dtype, batch, n_inputs)
+    rows, columns = np.divmod(rng.permutation(len(FAN_INS) * n_inputs)[:20], n_inputs)
+    arguments |= {"rows": rows, "columns": columns}
+    return arguments | {"sizes": np.full(rows.size, np.nan, dtype)}
+
+
 def vector_arguments(rng, dtype, batch):
     arguments = layer_arguments(rng, dtype, batch)
     return arguments | {"values": arguments["weights"]}
@@ -166,6 +188,8 @@ ARGUMENTS = {
     "forward_skipping_full": full_skipping_arguments,
     "sum_of_squares": topology_arguments,
     "weight_gradient": layer_arguments,
+    "add_product": product_arguments,
+    "product_gradient": product_arguments,
     "sgd_step": layer_arguments,
     "adam_step": layer_arguments,
     "sgd_update": vector_arguments,
@@ -194,10 +218,15 @@ ARGUMENTS = {
     "gather_csr": gather_arguments,
     "merge_pattern": topology_arguments,
     "take_or_zero": topology_arguments,
+    "free_gradient_sizes": product_arguments,
+    "gradient_sizes_at": places_arguments,
 }
 BY_RANGE = [
     name for name in KERNELS if "stop" in inspect.signature(getattr(naive, name)).parameters
 ]
+# Writes its range to the beginning of a block.
+IN_PLACE = [name for name in BY_RANGE if name != "free_gradient_sizes"]
+PRODUCTS = ("add_product", "product_gradient", "free_gradient_sizes", "gradient_sizes_at")
 ACTIVATION_KERNELS = [
     name
     for name in KERNELS
@@ -205,8 +234,8 @@ ACTIVATION_KERNELS = [
 ]
 
 
-def arguments_of(name, dtype, batch, seed=0):
-    drawn = ARGUMENTS[name](np.random.default_rng([seed, batch]), dtype, batch)
+def arguments_of(name, dtype, batch, seed=0, **sizes):
+    drawn = ARGUMENTS[name](np.random.default_rng([seed, batch]), dtype, batch, **sizes)
     return {key: drawn[key] for key in inspect.signature(getattr(naive, name)).parameters}
 
 
@@ -262,7 +291,7 @@ def test_kernel_equals_twin_on_a_range(name, dtype, start, stop):
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", BY_RANGE)
+@pytest.mark.parametrize("name", IN_PLACE)
 def test_sharing_the_range_changes_no_bit(name, dtype, batch):
     arguments = arguments_of(name, dtype, batch)
     shared, end = dict(arguments), arguments["stop"]
@@ -270,6 +299,36 @@ def test_sharing_the_range_changes_no_bit(name, dtype, batch):
         shared = call(getattr(kernels, name), shared | {"start": start, "stop": stop})
         shared = arguments | shared
     assert_identical(shared, call(getattr(kernels, name), arguments))
+
+
+@pytest.mark.parametrize("n_inputs", [1, 3, 4, 5, 7, 8, 9, 16, 21])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_full_product_equals_twin_for_any_number_of_inputs(name, dtype, n_inputs):
+    arguments = arguments_of(name, dtype, batch=5, n_inputs=n_inputs)
+    actual = call(getattr(kernels, name), arguments)
+    assert_close(actual, call(getattr(naive, name), arguments), dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_a_full_product_may_be_transposed(dtype):
+    arguments = arguments_of("add_product", dtype, batch=16)
+    expected = call(kernels.add_product, arguments)["z"]
+    z = arguments["z"].copy()
+    weights = np.ascontiguousarray(arguments["weights"].T).T
+    kernels.add_product(weights, arguments["x"], z, 0, len(z))
+    assert_close({"z": z}, {"z": expected}, dtype)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 4, 9])
+def test_blocks_of_free_gradients_are_those_of_the_whole_layer(n_rows):
+    arguments = arguments_of("free_gradient_sizes", np.float32, batch=16)
+    whole = call(kernels.free_gradient_sizes, arguments)["sizes"]
+    for start in range(0, len(FAN_INS), n_rows):
+        stop = min(start + n_rows, len(FAN_INS))
+        part = arguments | {"sizes": np.empty_like(whole[:n_rows])}
+        block = call(kernels.free_gradient_sizes, part | {"start": start, "stop": stop})
+        np.testing.assert_array_equal(block["sizes"][: stop - start], whole[start:stop])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -391,6 +450,19 @@ def test_products_keep_what_is_not_finite_visible(name, bad):
     with np.errstate(invalid="ignore"):
         result = call(getattr(kernels, name), arguments)[output]
     assert not np.isfinite(result if name == "weight_gradient" else result[rows]).any()
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_full_products_keep_what_is_not_finite_visible(name, bad):
+    arguments = arguments_of(name, np.float32, batch=16)
+    arguments["x"][:] = bad
+    with np.errstate(invalid="ignore"):
+        result = call(getattr(kernels, name), arguments)
+    output = next(result[key] for key in ("z", "gradient", "sizes") if key in result)
+    # Sizes are -1 at the positions that are taken.
+    n_taken = np.sum(arguments["keep"]) if "keep" in arguments else 0
+    assert np.sum(output == -1) == np.sum(np.isfinite(output)) == n_taken
 
 
 # --- dropout as a source of randomness ------------------------------------------------

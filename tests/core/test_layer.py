@@ -159,6 +159,69 @@ def test_rewiring_beyond_32_bits_puts_connections_where_asked():
     np.testing.assert_array_equal(positions_of(layer)[layer.weights == 1], kept)
 
 
+@pytest.mark.parametrize("n_new", [0, 3, 40])
+def test_rewiring_may_shrink_or_grow_a_layer(n_new):
+    layer = new_layer(dtype=np.float32)
+    layer.add_slots(2)
+    for n, (slot, _) in enumerate(layer.slots, start=1):
+        slot[:] = n * np.arange(1, slot.size + 1)
+    before, slots, bias = (
+        layer.copy(),
+        [s.copy() for s, _ in layer.slots],
+        layer.slots[0][1],
+    )
+    keep = np.arange(layer.n_connections) % 3 > 0
+    taken = positions_of(layer)[keep]
+    free = np.setdiff1d(np.arange(layer.n_in * layer.n_out), taken)
+    ranks = np.linspace(0, free.size - 1, n_new).astype(np.int64)
+    grown = layer.rewire(keep, ranks)
+    assert_valid(layer)
+    assert layer.n_connections == keep.sum() + n_new
+    assert layer.indices.dtype == before.indices.dtype
+    np.testing.assert_array_equal(positions_of(layer)[grown], free[ranks])
+    np.testing.assert_array_equal(np.delete(positions_of(layer), grown), taken)
+    for values, old in zip(
+        [layer.weights, *(slot for slot, _ in layer.slots)],
+        [before.weights, *slots],
+        strict=True,
+    ):
+        assert not values[grown].any()
+        np.testing.assert_array_equal(np.delete(values, grown), old[keep], strict=True)
+    np.testing.assert_array_equal(layer.bias, before.bias)
+    assert layer.slots[0][1] is bias
+
+
+def test_layer_may_lose_and_regain_all_its_connections():
+    layer = new_layer()
+    size = layer.n_in * layer.n_out
+    layer.rewire(np.zeros(layer.n_connections, bool), np.empty(0, np.int64))
+    assert layer.n_connections == 0
+    assert_valid(layer)
+    grown = layer.rewire(np.empty(0, bool), np.arange(size))
+    assert layer.is_full
+    np.testing.assert_array_equal(grown, np.arange(size))
+    assert_valid(layer)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
+def test_positions_are_those_of_the_kept_connections(kept):
+    layer = new_layer()
+    keep = np.random.default_rng(0).random(layer.n_connections) < kept
+    np.testing.assert_array_equal(
+        layer.positions(keep), positions_of(layer)[keep], strict=True
+    )
+
+
+def test_positions_beyond_32_bits_are_not_wrapped():
+    layer = huge_layer()
+    positions = layer.positions(np.ones(layer.n_connections, bool))
+    assert positions.dtype == np.int64
+    assert np.all(np.diff(positions) > 0)
+    rows, columns = np.divmod(positions, HUGE)
+    np.testing.assert_array_equal(columns, layer.indices)
+    np.testing.assert_array_equal(np.bincount(rows, minlength=HUGE), layer.fan_in)
+
+
 def test_initialisation_takes_memory_of_the_connections_only():
     n = 100_000
     tracemalloc.start()
@@ -167,6 +230,117 @@ def test_initialisation_takes_memory_of_the_connections_only():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100 * (layer.n_connections + 2 * n)
+
+
+# --- what neurons have ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("epsilon", [0.01, 0.5, 3, 100])
+def test_strengths_and_fans_are_sums_over_the_dense_matrix(epsilon, dtype):
+    layer = new_layer(epsilon=epsilon, dtype=dtype)
+    sizes, exists = np.abs(dense(layer)).astype(np.float64), dense(layer) != 0
+    np.testing.assert_allclose(layer.input_strengths(), sizes.sum(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(layer.output_strengths(), sizes.sum(axis=1), rtol=1e-6)
+    assert layer.input_strengths().dtype == layer.output_strengths().dtype == np.float64
+    np.testing.assert_array_equal(layer.fan_out, exists.sum(axis=0))
+    np.testing.assert_array_equal(layer.fan_in, exists.sum(axis=1))
+
+
+def test_fan_out_counts_connections_of_weight_zero():
+    layer = new_layer()
+    fan_out = layer.fan_out
+    layer.weights[:] = 0
+    np.testing.assert_array_equal(layer.fan_out, fan_out)
+    assert not layer.input_strengths().any()
+    assert layer.input_strengths().shape == (layer.n_in,)
+    assert layer.output_strengths().shape == (layer.n_out,)
+
+
+# --- layers among some of the neurons -------------------------------------------------
+
+SOME = {
+    "all": (np.arange(30), np.arange(20)),
+    "last-dead": (np.arange(25), np.arange(17)),
+    "first-dead": (np.arange(4, 30), np.arange(3, 20)),
+    "scattered": (np.arange(1, 30, 2), np.array([0, 3, 4, 9, 18])),
+    "one-each": (np.array([7]), np.array([19])),
+    "dead-inputs": (np.arange(2, 28), np.arange(20)),
+    "dead-outputs": (np.arange(30), np.array([1, 2, 18])),
+}
+by_part = pytest.mark.parametrize("name", SOME)
+
+
+def layer_among(inputs, outputs, epsilon=3.0, index_dtype=np.int32):
+    """A layer all of whose connections are between the given neurons."""
+    layer = new_layer(epsilon=epsilon)
+    layer.add_slots(1)
+    layer.slots[0][0][:] = np.arange(1, layer.n_connections + 1)
+    rows = np.repeat(np.arange(layer.n_out), layer.fan_in)
+    keep = np.isin(layer.indices, inputs) & np.isin(rows, outputs)
+    layer.rewire(keep, np.empty(0, np.int64))
+    layer.indptr = layer.indptr.astype(index_dtype)
+    layer.indices = layer.indices.astype(index_dtype)
+    return layer
+
+
+@by_part
+@pytest.mark.parametrize("epsilon", [0.2, 3, 100])
+def test_part_of_a_layer_has_its_weights_among_the_neurons(name, epsilon):
+    inputs, outputs = SOME[name]
+    layer = layer_among(inputs, outputs, epsilon)
+    part = layer.restricted(inputs, outputs)
+    assert_valid(part)
+    assert (part.n_in, part.n_out) == (inputs.size, outputs.size)
+    np.testing.assert_array_equal(dense(part), dense(layer)[np.ix_(outputs, inputs)])
+    np.testing.assert_array_equal(part.bias, layer.bias[outputs])
+    assert part.slots is layer.slots
+    x = np.zeros((layer.n_in, 4))
+    x[inputs] = np.random.default_rng(0).standard_normal((inputs.size, 4))
+    z, z_part = np.empty((layer.n_out, 4)), np.empty((outputs.size, 4))
+    layer.forward(x, z, 0, layer.n_out)
+    part.forward(x[inputs], z_part, 0, part.n_out)
+    np.testing.assert_allclose(z_part, z[outputs], rtol=1e-12, atol=1e-12)
+
+
+@by_part
+@pytest.mark.parametrize("epsilon", [0.2, 3, 100])
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_layer_takes_its_part_back_as_it_was(name, epsilon, index_dtype):
+    inputs, outputs = SOME[name]
+    layer = layer_among(inputs, outputs, epsilon, index_dtype)
+    before, slot = layer.copy(), layer.slots[0][0].copy()
+    part = layer.restricted(inputs, outputs)
+    layer.take_restricted(part, inputs, outputs)
+    assert_valid(layer)
+    for array in ("indptr", "indices", "weights", "bias"):
+        np.testing.assert_array_equal(
+            getattr(layer, array), getattr(before, array), strict=True
+        )
+    np.testing.assert_array_equal(layer.slots[0][0], slot)
+
+
+@by_part
+def test_layer_takes_the_changes_of_its_part(name):
+    inputs, outputs = SOME[name]
+    layer = layer_among(inputs, outputs)
+    bias, bias_slot = layer.bias.copy(), layer.slots[0][1]
+    part = layer.restricted(inputs, outputs)
+    keep = np.arange(part.n_connections) % 4 > 0
+    n_free = part.n_in * part.n_out - keep.sum()
+    part.rewire(keep, np.arange(0, n_free, 3))
+    part.weights[part.weights == 0] = 9
+    # Computed before, so that it must follow.
+    assert_transposed_is_right(layer)
+    layer.take_restricted(part, inputs, outputs)
+    assert_valid(layer)
+    expected = np.zeros((layer.n_out, layer.n_in))
+    expected[np.ix_(outputs, inputs)] = dense(part)
+    np.testing.assert_array_equal(dense(layer), expected)
+    np.testing.assert_array_equal(layer.bias, bias)
+    assert layer.slots[0][0] is part.slots[0][0]
+    assert layer.slots[0][1] is bias_slot
+    assert_transposed_is_right(layer)
 
 
 # --- conversions and copies -----------------------------------------------------------

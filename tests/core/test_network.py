@@ -1,160 +1,31 @@
 """Forward and backward passes: gradients, masks, batches, threads."""
 
-from itertools import pairwise
-
 import naive
 import numpy as np
 import pytest
+from networks import (
+    BATCH,
+    EPSILONS,
+    HERE,
+    N_OUTPUTS,
+    central_differences,
+    frozen_mask,
+    gradients,
+    hidden_gradients,
+    new_batch,
+    new_network,
+    smooth_problem,
+    total_loss,
+)
 from scipy import sparse
 
 from sksparse_mlp.activations import ACTIVATIONS, CST, CReLU, Identity, ReLU
-from sksparse_mlp.core import workers as workers_module
-from sksparse_mlp.core.hidden import NORM_EPSILON, BatchNorm, Hidden
+from sksparse_mlp.core.hidden import NORM_EPSILON
 from sksparse_mlp.core.layer import SparseLayer
-from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
-from sksparse_mlp.core.network import PREDICTION_BATCH, Dropout, Network
+from sksparse_mlp.core.network import PREDICTION_BATCH, Dropout
 from sksparse_mlp.core.workers import Workers
-from sksparse_mlp.initializers import HeNormal
-
-N_OUTPUTS = {SoftmaxCrossEntropy: 3, LogisticCrossEntropy: 1}
-EPSILONS = {"sparse": 1.8, "full": 1e6}
-BATCH = 5
-HERE = Workers(n_jobs=1)
-
-
-def new_norm(rng, n_neurons, dtype):
-    """Batch normalisation far from its initial values."""
-    values = rng.standard_normal((3, n_neurons)), rng.uniform(0.5, 2, n_neurons)
-    return BatchNorm(*values[0].astype(dtype), values[1].astype(dtype))
-
-
-def new_hidden(rng, activation, depth, n_neurons, dtype, norm):
-    """Learned parameters differ from neuron to neuron."""
-    parameters = activation.initial_parameters(depth, n_neurons, dtype)
-    if activation.learnable:
-        parameters += rng.uniform(-0.2, 0.2, parameters.shape).astype(dtype)
-    norm = new_norm(rng, n_neurons, dtype) if norm else None
-    return Hidden(activation, parameters, n_neurons, norm)
-
-
-def new_network(
-    name,
-    loss=SoftmaxCrossEntropy,
-    epsilon=1.8,
-    dtype=np.float64,
-    seed=0,
-    norm=False,
-    hidden_sizes=(8, 7),
-):
-    """Sparse layers with random biases, the last one being full."""
-    rng = np.random.default_rng(seed)
-    sizes = [6, *hidden_sizes, N_OUTPUTS[loss]]
-    layers = [SparseLayer.random(*pair, epsilon, rng, dtype) for pair in pairwise(sizes)]
-    for layer in layers:
-        HeNormal()(layer, rng, None, None)
-        layer.bias[:] = 0.5 * rng.standard_normal(layer.n_out)
-    activation = ACTIVATIONS[name]() if isinstance(name, str) else name
-    hidden = [
-        new_hidden(rng, activation, depth, n_neurons, dtype, norm)
-        for depth, n_neurons in enumerate(hidden_sizes, start=1)
-    ]
-    return Network(layers, hidden, loss)
-
-
-def new_batch(network, seed=0, size=BATCH):
-    batch = network.buffers(size, training=True)
-    batch.x[:] = np.random.default_rng(seed).standard_normal(batch.x.shape)
-    return batch
-
-
-def frozen_mask(keys=(17, 4)):
-    dropout = Dropout(0.3)
-    return lambda depth, a, start, stop: dropout(a, keys[depth], start, stop)
-
 
 # --- gradients ------------------------------------------------------------------------
-
-
-def total_loss(network, batch, mask):
-    """The loss of a forward pass; leaves its gradient in ``batch.dz[-1]``."""
-    rng = np.random.default_rng(3)
-    y = rng.integers(max(2, network.sizes[-1]), size=BATCH)
-    network.forward(batch, HERE, training=True, mask=mask)
-    return network.loss.value_and_gradient(
-        batch.z[-1], y, rng.uniform(0.5, 2, BATCH), np.arange(BATCH), batch.dz[-1], 0.0
-    )
-
-
-def gradients(network, batch, mask):
-    """Analytic gradients of the inputs, then of weights and biases layer by layer."""
-    collected = {}
-
-    def step(layer, x, dz):
-        collected[id(layer)] = layer.gradient(x, dz)
-        dx = np.empty_like(x)
-        layer.backward_input(dz, dx, 0, layer.n_in)
-        collected["inputs"] = dx
-
-    total_loss(network, batch, mask)
-    network.backward(batch, HERE, step, mask)
-    by_layer = [g for layer in network.layers for g in collected[id(layer)]]
-    return [collected["inputs"], *by_layer]
-
-
-def hidden_gradients(network):
-    """(values, analytic gradient) of all that hidden layers train, after `gradients`."""
-    for unit in network.hidden:
-        if unit.activation.learnable:
-            yield unit.parameters, unit.parameter_gradient()
-        if unit.norm is not None:
-            yield unit.norm.gain, unit.gain_gradient
-            yield unit.norm.shift, unit.shift_gradient
-
-
-def central_differences(function, values, h=1e-4):
-    """Derivatives from five points, exact up to the fifth order of h."""
-
-    def at(place, value):
-        values[place] = value
-        return function()
-
-    slopes = np.empty_like(values)
-    for place in np.ndindex(values.shape):
-        x = values[place]
-        near = at(place, x + h) - at(place, x - h)
-        far = at(place, x + 2 * h) - at(place, x - 2 * h)
-        slopes[place] = (8 * near - far) / (12 * h)
-        values[place] = x
-    return slopes
-
-
-def distances_from_kinks(unit, z):
-    for neuron, values in enumerate(z):
-        column = [neuron % unit.parameters.shape[1]]
-        kinks = unit.activation.kinks(unit.parameters[:, column])
-        if kinks is not None and kinks.size:
-            yield np.min(np.abs(values[:, np.newaxis] - kinks))
-
-
-def is_away_from_kinks(network, batch):
-    """Whether no derivative jumps near any pre-activation."""
-    return all(
-        distance > 2e-3
-        for unit, z in zip(network.hidden, batch.z[:-1], strict=True)
-        for distance in distances_from_kinks(unit, z)
-    )
-
-
-def smooth_problem(mask, **kwargs):
-    for seed in range(100):
-        network = new_network(**kwargs, seed=seed)
-        batch = new_batch(network, seed)
-        batch.x *= 2
-        network.forward(batch, HERE, training=True, mask=mask)
-        is_alive = all(np.ptp(a) > 0 for a in batch.a)
-        if is_alive and is_away_from_kinks(network, batch):
-            return network, batch
-    raise AssertionError("every seed puts a pre-activation next to a kink")
 
 
 @pytest.mark.parametrize("mask", [None, frozen_mask()], ids=["all", "dropout"])
@@ -428,15 +299,6 @@ def test_smaller_batches_use_contiguous_parts_of_the_same_memory():
 
 
 # --- threads --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def many_cores(monkeypatch):
-    """Threads share even the smallest work."""
-    monkeypatch.setattr(workers_module, "MIN_WORK_PER_THREAD", 0)
-    monkeypatch.setattr(
-        workers_module.os, "sched_getaffinity", lambda pid: range(8), raising=False
-    )
 
 
 @pytest.mark.usefixtures("many_cores")

@@ -1,10 +1,12 @@
 """The epoch loop: records, evolution, plateaus, divergence, best network."""
 
 import math
+from copy import deepcopy
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from networks import HERE, assert_same_network, new_evolution
 from scipy import special
 
 from sksparse_mlp.activations import AllReLU, PReLU
@@ -15,25 +17,31 @@ from sksparse_mlp.core.losses import SoftmaxCrossEntropy
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.optimizers import SGD, Adam
 from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.training import Patience, Training
-from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.initializers import HeNormal
 from sksparse_mlp.schedules import Constant
-from sksparse_mlp.topology import RandomGrowth
+from sksparse_mlp.topology import LiSET, RandomGrowth
 
 N_SAMPLES = 50
-HERE = Workers(n_jobs=1)
 
 
 class RecordingGrowth(RandomGrowth):
-    """Counts the evolutions of each layer."""
+    """Keeps what is evolved, and copies of the signals that come with it."""
 
-    def __init__(self):
-        self.layers = []
+    def __init__(self, signal=None):
+        self.signal = signal
+        self.scale = 0.0
+        self.layers, self.signals = [], []
 
-    def evolve(self, layer, zeta, rng):
+    def evolve(self, layer, zeta, rng, signal=None, n_connections=None):
         self.layers.append(layer)
-        return super().evolve(layer, zeta, rng)
+        self.signals.append(deepcopy(signal))
+        return super().evolve(layer, zeta, rng, signal, n_connections)
+
+
+def new_plan(**changes):
+    return new_evolution(**({"growth": RecordingGrowth()} | changes))
 
 
 def new_samples(weights=None):
@@ -64,36 +72,24 @@ def new_training(**changes):
         "network": new_network(),
         "optimizer": SGD(momentum=0.9, nesterov=True),
         "learning_rate": LEARNING_RATES["constant"](0.05, 0.5),
-        "growth": RecordingGrowth(),
-        "zeta_schedule": Constant(0.3),
+        "evolution": new_plan(),
         "alpha": 0.0,
         "dropout": 0.0,
         "batch_size": 16,
         "n_epochs": 5,
         "shuffle": True,
-        "evolve_every": None,
         "patience": Patience(math.inf, 0.0),
         "data_rng": np.random.default_rng(1),
-        "topology_rng": np.random.default_rng(2),
     }
     return Training(**(parameters | changes))
 
 
+def never():
+    return new_plan(zeta_schedule=Constant(0))
+
+
 def run(training, n_epochs=5, samples=None, validation=None):
     return list(training.run(samples or new_samples(), validation, HERE, n_epochs))
-
-
-def assert_same_network(first, second):
-    for layer, twin in zip(first.layers, second.layers, strict=True):
-        assert layer.has_pattern_of(twin)
-        np.testing.assert_array_equal(layer.weights, twin.weights)
-        np.testing.assert_array_equal(layer.bias, twin.bias)
-    for unit, other in zip(first.hidden, second.hidden, strict=True):
-        np.testing.assert_array_equal(unit.parameters, other.parameters)
-        assert (unit.norm is None) == (other.norm is None)
-        for name in vars(unit.norm) if unit.norm else ():
-            one, two = getattr(unit.norm, name), getattr(other.norm, name)
-            np.testing.assert_array_equal(one, two)
 
 
 def mean_loss(network, samples):
@@ -121,9 +117,11 @@ def test_same_streams_give_the_same_network(optimizer, dropout):
     assert_same_network(*(training.network for training in trainings))
 
 
-@pytest.mark.parametrize("stream", ["data_rng", "topology_rng"])
+@pytest.mark.parametrize("stream", ["data", "topology"])
 def test_each_stream_matters(stream):
-    training, other = new_training(), new_training(**{stream: np.random.default_rng(9)})
+    rng = np.random.default_rng(9)
+    change = {"data_rng": rng} if stream == "data" else {"evolution": new_plan(rng=rng)}
+    training, other = new_training(), new_training(**change)
     run(training)
     run(other)
     assert not np.array_equal(
@@ -145,7 +143,7 @@ def test_loss_of_a_record_is_the_penalised_mean_before_the_updates(alpha):
 
 def test_loss_of_an_epoch_is_the_mean_over_samples_not_over_batches():
     frozen = LEARNING_RATES["constant"](0.0, 0.5)
-    training = new_training(learning_rate=frozen, batch_size=48, zeta_schedule=Constant(0))
+    training = new_training(learning_rate=frozen, batch_size=48, evolution=never())
     (record,) = run(training, 1)
     expected = mean_loss(training.network, new_samples())
     assert record["loss"] == pytest.approx(expected, rel=1e-10)
@@ -153,7 +151,8 @@ def test_loss_of_an_epoch_is_the_mean_over_samples_not_over_batches():
 
 def test_record_holds_what_the_epoch_was_trained_with():
     rate = LEARNING_RATES["exponential"](0.05, 0.5)
-    records = run(new_training(learning_rate=rate), 3)
+    training = new_training(learning_rate=rate)
+    records = run(training, 3)
     assert [record["epoch"] for record in records] == [0, 1, 2]
     np.testing.assert_allclose(
         [r["learning_rate"] for r in records], 0.05 * 0.99 ** np.arange(3)
@@ -161,22 +160,35 @@ def test_record_holds_what_the_epoch_was_trained_with():
     assert all(record["zeta"] == 0.3 for record in records)
     assert all(record["slopes"] == [-0.6, 0.6] for record in records)
     assert all(record["seconds"] >= 0 for record in records)
+    assert all(
+        record["n_connections"] == training.network.n_connections for record in records
+    )
+    assert all("train_score" not in record for record in records)
 
 
 def test_schedules_continue_from_one_run_to_the_next():
     rate = LEARNING_RATES["invscaling"](0.05, 0.5)
-    training = new_training(learning_rate=rate, evolve_every=1000)
+    training = new_training(learning_rate=rate, evolution=new_plan(every=1000))
     rates = [run(training, 1)[0]["learning_rate"] for _ in range(3)]
     expected = 0.05 / np.sqrt(1 + N_SAMPLES * np.arange(3))
     np.testing.assert_allclose(rates, expected)
     assert training.n_updates == 3 * math.ceil(N_SAMPLES / 16)
 
 
-def test_momentum_continues_from_one_run_to_the_next():
-    together, apart = (new_training(evolve_every=1000) for _ in range(2))
-    run(together, 2)
-    run(apart, 1)
-    run(apart, 1)
+@pytest.mark.parametrize("growth", [RandomGrowth(), LiSET()], ids=["set", "liset"])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_training_continues_from_one_run_to_the_next(resumed, growth):
+    def new(**changes):
+        plan = new_evolution(every=3, growth=growth, n_epochs=3)
+        return new_training(evolution=plan, dropout=0.2, **changes)
+
+    together, apart = new(), new()
+    run(together, 3)
+    for _ in range(3):
+        if resumed:
+            previous, apart = apart, new(network=apart.network, data_rng=None)
+            apart.resume(previous)
+        run(apart, 1)
     assert_same_network(together.network, apart.network)
 
 
@@ -189,8 +201,8 @@ def test_topology_evolves_after_every_epoch_but_the_last(n_epochs):
     records = run(training, n_epochs)
     # The last layer is full.
     assert [layer.is_full for layer in training.network.layers] == [False, False, True]
-    expected = 2 * (n_epochs - 1)
-    assert training.growth.layers == (training.network.layers[:2] * expected)[:expected]
+    expected = training.network.layers[:2] * (n_epochs - 1)
+    assert training.evolution.growth.layers == expected
     assert [record["n_pruned"] > 0 for record in records] == [True] * (n_epochs - 1) + [
         False
     ]
@@ -199,31 +211,180 @@ def test_topology_evolves_after_every_epoch_but_the_last(n_epochs):
 def test_turnover_is_entered_in_the_record_and_counts_stay():
     training = new_training()
     counts = [layer.n_connections for layer in training.network.layers]
-    first, *_ = run(training, 3)
+    first, _, last = run(training, 3)
     # One rounding for each sign of each of the two layers.
     assert abs(first["n_pruned"] - 0.3 * sum(counts[:2])) <= 2
     assert first["n_pruned"] == first["n_grown"]
+    assert first["turnover"] == first["n_grown"] / sum(counts)
+    assert first["evolution_seconds"] > 0
+    assert last["turnover"] == last["evolution_seconds"] == 0
     assert [layer.n_connections for layer in training.network.layers] == counts
 
 
-@pytest.mark.parametrize("evolve_every", [1, 3, 100])
-def test_topology_evolves_between_updates_when_asked(evolve_every):
-    training = new_training(evolve_every=evolve_every)
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_topology_evolves_between_updates_when_asked(every):
+    training = new_training(evolution=new_plan(every=every))
     run(training, 2)
     run(training, 1)
     assert training.n_updates == 12
     # Never before the first update, nor after the last.
-    assert len(training.growth.layers) == 2 * ((12 - 1) // evolve_every)
+    assert len(training.evolution.growth.layers) == 2 * ((12 - 1) // every)
 
 
 def test_zeta_of_zero_never_evolves():
-    training = new_training(zeta_schedule=Constant(0))
+    training = new_training(evolution=never())
     pattern = training.network.copy()
     records = run(training)
-    assert training.growth.layers == []
+    assert training.evolution.growth.layers == []
     assert all(record["n_pruned"] == 0 for record in records)
     for layer, before in zip(training.network.layers, pattern.layers, strict=True):
         assert layer.has_pattern_of(before)
+
+
+# --- what growth rules are told -------------------------------------------------------
+
+
+def dense_gradients(network, samples):
+    """Gradients for all pairs of neurons, from a copy of full layers."""
+    full, collected = network.copy(), []
+    for layer in full.layers:
+        keep = np.ones(layer.n_connections, bool)
+        n_free = layer.n_in * layer.n_out - layer.n_connections
+        layer.rewire(keep, np.arange(n_free))
+
+    def step(layer, x, dz):
+        weights, _ = layer.gradient(x, dz)
+        collected.insert(0, weights.reshape(layer.n_out, layer.n_in))
+
+    batch = full.buffers(N_SAMPLES, training=True)
+    batch.x[:] = samples.X.T
+    full.forward(batch, HERE, training=True)
+    full.loss.value_and_gradient(
+        batch.z[-1], samples.y, samples.weights, samples.rows, batch.dz[-1], 0.0
+    )
+    full.backward(batch, HERE, step)
+    return collected
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_gradient_signal_is_the_dense_gradient_of_one_batch(dropout, norm):
+    samples = new_samples(np.random.default_rng(0).uniform(0.5, 2, N_SAMPLES))
+    growth = RecordingGrowth("gradient")
+    training = new_training(
+        network=new_network(norm=norm),
+        evolution=new_plan(growth=growth),
+        dropout=dropout,
+        batch_size=N_SAMPLES,
+    )
+    epochs = training.run(samples, None, HERE, 2)
+    next(epochs)
+    expected = dense_gradients(training.network, samples)
+    next(epochs)
+    assert len(growth.signals) == 2
+    for (x, dz), gradient in zip(growth.signals, expected, strict=False):
+        np.testing.assert_allclose(dz @ x.T, gradient, rtol=1e-9, atol=1e-9)
+
+
+def test_gradient_signal_is_of_a_batch_drawn_without_repetition():
+    growth = RecordingGrowth("gradient")
+    training = new_training(evolution=new_plan(growth=growth))
+    samples = new_samples()
+    run(training, 3, samples)
+    batches = [x for x, _ in growth.signals[::2]]
+    assert [x.shape for x in batches] == [(12, 16)] * 2
+    drawn = [
+        [np.flatnonzero((column == samples.X).all(axis=1)).item() for column in x.T]
+        for x in batches
+    ]
+    assert all(len(set(rows)) == 16 for rows in drawn)
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [0, 1, 2]),
+        ({"zeta_schedule": Constant(0)}, []),
+        ({"zeta_schedule": lambda epoch, n_epochs: 0.3 * (epoch == 1)}, [1]),
+        ({"until": 0.5}, [0, 1]),
+        ({"growth": RandomGrowth()}, []),
+    ],
+    ids=["last", "zeta", "zeta-by-epoch", "until", "set"],
+)
+def test_shortcuts_train_only_before_evolutions(changes, expected, monkeypatch):
+    plan = {"growth": LiSET(skip_dropout=0.0), "n_epochs": 4} | changes
+    training = new_training(evolution=new_evolution(**plan))
+    seen, forward = [], Skips.forward
+
+    def spy(*args):
+        seen.append(training.epoch)
+        forward(*args)
+
+    monkeypatch.setattr(Skips, "forward", spy)
+    run(training, 4)
+    n_batches = math.ceil(N_SAMPLES / 16)
+    assert seen == [epoch for epoch in expected for _ in range(n_batches)]
+
+
+def test_shortcuts_start_again_from_zero_after_an_evolution(monkeypatch):
+    plan = new_evolution(growth=LiSET(skip_dropout=0.0), n_epochs=4)
+    training = new_training(evolution=plan)
+    seen, forward = [], Skips.forward
+
+    def spy(skips, *args):
+        seen.append((skips.n_updates, skips.strengths(0).any()))
+        forward(skips, *args)
+
+    monkeypatch.setattr(Skips, "forward", spy)
+    run(training, 4)
+    # Four batches in an epoch.
+    assert seen == [(0, False), (1, True), (2, True), (3, True)] * 3
+
+
+def test_shortcuts_are_as_the_growth_rule_says(monkeypatch):
+    growth = LiSET(skip_dropout=0.25, learning_rate_factor=0.5)
+    training = new_training(evolution=new_evolution(growth=growth))
+    dropouts, rates = [], []
+    monkeypatch.setattr(
+        Skips, "forward", lambda skips, batch, dropout, rng: dropouts.append(dropout)
+    )
+    monkeypatch.setattr(
+        Skips, "step", lambda skips, batch, optimizer, rate, scale: rates.append(rate)
+    )
+    run(training, 2)
+    assert set(dropouts) == {0.25}
+    assert set(rates) == {0.5 * training.learning_rate(0, 5, 0)}
+
+
+def test_diverged_training_forgets_its_shortcuts():
+    growth = LiSET(skip_dropout=0.0)
+    training = new_training(
+        evolution=new_evolution(growth=growth, every=1),
+        learning_rate=LEARNING_RATES["constant"](1e200, 0.5),
+    )
+    with np.errstate(all="ignore"):
+        run(training, 2)
+    assert training.diverged
+    assert training._skips is None
+
+
+def test_gradients_through_shortcuts_reach_the_layers_before(monkeypatch):
+    growth = LiSET(skip_dropout=0.0, learning_rate_factor=1.0)
+    training, cut = (new_training(evolution=new_evolution(growth=growth)) for _ in "ab")
+    next(training.run(new_samples(), None, HERE, 2))
+    monkeypatch.setattr(Skips, "backward_input", lambda *args: None)
+    next(cut.run(new_samples(), None, HERE, 2))
+    weights = [t.network.layers[0].weights for t in (training, cut)]
+    assert not np.array_equal(*weights)
+
+
+def test_growth_is_told_the_strengths_in_the_shortcuts():
+    growth = RecordingGrowth("skips")
+    growth.skip_dropout, growth.learning_rate_factor = 0.0, 1.0
+    run(new_training(evolution=new_plan(growth=growth)), 3)
+    assert [signal.shape for signal in growth.signals] == [(12,), (20,)] * 2
+    assert all(np.all(signal > 0) for signal in growth.signals)
 
 
 def test_consumer_that_stops_leaves_the_network_as_trained():
@@ -241,7 +402,8 @@ def test_consumer_that_stops_leaves_the_network_as_trained():
 @pytest.mark.parametrize("norm", [False, True])
 def test_network_ends_as_it_was_at_its_best_validation_score(norm):
     network = new_network(activation=PReLU(), norm=norm)
-    training, validation = new_training(network=network), new_samples()
+    training = new_training(network=network, evolution=new_plan(n_epochs=20))
+    validation = new_samples()
     validation.y = validation.y[::-1]  # labels of other samples, so that scores vary
     snapshots, scores = [], []
     for record in training.run(new_samples(), validation, HERE, 20):
@@ -317,6 +479,52 @@ def test_interruption_restores_the_last_finished_epoch(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         next(epochs)
     assert_same_network(training.network, trained)
+
+
+# --- scores and plateaus while inputs leave -------------------------------------------
+
+
+def test_train_score_is_recorded_when_asked():
+    samples = new_samples(np.random.default_rng(0).uniform(0.5, 2, N_SAMPLES))
+    training = new_training(records_train_score=True)
+    scores = []
+    for record in training.run(samples, None, HERE, 5):
+        logits = training.network.logits(samples.X, samples.rows, HERE)
+        correct = logits.argmax(axis=1) == samples.y
+        assert record["train_score"] == np.average(correct, weights=samples.weights)
+        assert "validation_score" not in record
+        scores.append(record["train_score"])
+    assert len(set(scores)) > 1
+
+
+def new_selection(n_epochs=20, **changes):
+    """A training that selects 4 of 12 inputs, by the evolution after the epoch 6."""
+    evolution = new_plan(n_epochs=n_epochs, n_inputs=4)
+    return new_training(evolution=evolution, n_epochs=n_epochs, **changes)
+
+
+def test_patience_pauses_while_inputs_leave():
+    training = new_selection(patience=Patience(2, tol=1e9))
+    records = run(training, 20)
+    # The epoch 7 is an improvement on nothing; then three are not.
+    assert len(records) == 11
+    assert [record["n_inputs"] for record in records[:5]] == [12] * 5
+    assert all(record["n_inputs"] > 4 for record in records[:7])
+    assert [record["n_inputs"] for record in records[7:]] == [4] * 4
+
+
+def test_best_network_is_one_with_the_selected_inputs(monkeypatch):
+    training = new_selection()
+    scores = iter(np.linspace(1, 0, 20).tolist())
+    monkeypatch.setattr(training, "_score", lambda *args: next(scores))
+    snapshots = []
+    for record in training.run(new_samples(), new_samples(), HERE, 20):
+        snapshots.append(training.network.copy())
+        assert training.evolution.is_selecting == (record["epoch"] < 7)
+    assert_same_network(training.network, snapshots[7])
+    selected = np.flatnonzero(training.network.layers[0].fan_out)
+    np.testing.assert_array_equal(selected, training.evolution.alive[0])
+    assert selected.size == 4
 
 
 # --- patience -------------------------------------------------------------------------

@@ -1,0 +1,137 @@
+"""Time and memory of one evolution of large layers, by growth rule.
+
+``python -m benchmarks.evolution`` writes ``docs/evolution.md``. It takes about 3 GB.
+"""
+
+import time
+import tracemalloc
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.peers.report import machine
+from benchmarks.tables import markdown
+from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.initializers import HeNormal
+from sksparse_mlp.topology import GradientGrowth, Growth, LiSET, RandomGrowth
+
+REPORT = Path("docs/evolution.md")
+BATCH = 64
+REPEATS = 3
+TEXT = """\
+# Evolution of large layers
+
+Made by `python -m benchmarks.evolution` ({machine}): one evolution at zeta 0.3 in one
+thread, float32, weights of normal size, one optimizer slot (momentum). *Time* is the median
+of {repeats} evolutions ({exact} of the exact gradient growth) and includes the new
+transposed pattern. *Own* are the bytes that the layer holds (weights, momentum, pattern,
+transposed pattern); *extra* is the most that an evolution allocates beside them, as
+`tracemalloc` sees it, also in the unit of the layer's own. Gradients are of {batch} samples,
+and gradient growth takes those of a million positions at a time.
+
+{table}
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A square layer, and a rule that evolves it."""
+
+    n: int
+    epsilon: float
+    growth: Growth
+    repeats: int = REPEATS
+
+    def layer(self, rng):
+        layer = SparseLayer.random(self.n, self.n, self.epsilon, rng, np.float32)
+        HeNormal()(layer, rng)
+        layer.add_slots(1)
+        return layer
+
+    def signal(self, rng):
+        if self.growth.signal == "skips":
+            return rng.random(self.n).astype(np.float32)
+        if self.growth.signal == "gradient":
+            shape = (self.n, BATCH)
+            return tuple(rng.standard_normal(shape, dtype=np.float32) for _ in range(2))
+        return None
+
+
+TASKS = [
+    Task(1_000, 20, RandomGrowth()),
+    Task(1_000, 20, LiSET()),
+    Task(1_000, 20, GradientGrowth()),
+    Task(100_000, 50, RandomGrowth()),
+    Task(100_000, 50, LiSET()),
+    Task(100_000, 50, GradientGrowth(n_candidates=3)),
+    Task(1_000_000, 5, RandomGrowth()),
+    Task(1_000_000, 5, LiSET()),
+    Task(100_000, 10, GradientGrowth(n_candidates=10)),
+    Task(100_000, 10, GradientGrowth(), repeats=1),
+]
+
+
+def evolve(task, layer, signal, rng):
+    """Seconds of one evolution with its new transposed pattern."""
+    # New weights are zero; trained ones are not.
+    layer.weights[:] = rng.standard_normal(layer.n_connections, dtype=np.float32)
+    started = time.perf_counter()
+    task.growth.evolve(layer, 0.3, rng, signal)
+    layer.transposed  # noqa: B018, it is computed when asked for
+    return time.perf_counter() - started
+
+
+def extra_bytes(task, layer, signal, rng):
+    """Most bytes that an evolution holds beyond the layer's own."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    evolve(task, layer, signal, rng)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak - before
+
+
+def own_bytes(layer):
+    arrays = layer.indptr, layer.indices, layer.weights, *layer.slots[0], *layer.transposed
+    return sum(array.nbytes for array in arrays)
+
+
+def row(task):
+    rng = np.random.default_rng(0)
+    layer, signal = task.layer(rng), task.signal(rng)
+    if task.repeats > 1:
+        evolve(task, layer, signal, rng)
+    seconds = [evolve(task, layer, signal, rng) for _ in range(task.repeats)]
+    extra, own = extra_bytes(task, layer, signal, rng), own_bytes(layer)
+    return {
+        "layer": f"{task.n:,} x {task.n:,}",
+        "connections": f"{layer.n_connections:,}",
+        "growth": repr(task.growth),
+        "time (s)": f"{median(seconds):.4f}",
+        "own (MiB)": own / 2**20,
+        "extra (MiB)": extra / 2**20,
+        "extra / own": extra / own,
+    }
+
+
+def main():
+    rows = []
+    for task in TASKS:
+        rows.append(row(task))
+        print(rows[-1], flush=True)
+    context = machine()
+    text = TEXT.format(
+        machine=f"{context['CPU']}; {context['versions']}",
+        repeats=REPEATS,
+        exact=TASKS[-1].repeats,
+        batch=BATCH,
+        table=markdown(pd.DataFrame(rows)),
+    )
+    REPORT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
