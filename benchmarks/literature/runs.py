@@ -42,7 +42,8 @@ class Runs:
             run["seconds"] = round(time.perf_counter() - started, 1)
             self._kept.append(run)
             print(asked, f"{run['seconds']} s", flush=True)
-        self._used.append(run)
+        if not any(used is run for used in self._used):
+            self._used.append(run)
         self._write(self._kept)
         return run["result"]
 
