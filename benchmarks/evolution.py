@@ -29,8 +29,8 @@ thread, float32, weights of normal size, one optimizer slot (momentum). *Time* i
 of {repeats} evolutions ({exact} of the exact gradient growth) and includes the new
 transposed pattern. *Own* are the bytes that the layer holds (weights, momentum, pattern,
 transposed pattern); *extra* is the most that an evolution allocates beside them, as
-`tracemalloc` sees it, also in the unit of the layer's own. Gradients are of {batch} samples,
-and gradient growth takes those of a million positions at a time.
+`tracemalloc` sees it, also in the unit of the layer's own. Gradients are of {batch}
+samples, and gradient growth takes those of a million positions at a time.
 
 {table}
 """

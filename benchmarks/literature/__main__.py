@@ -5,7 +5,7 @@ import argparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks import literature
-from benchmarks.literature import depth, liset, madelon, schedules, selection
+from benchmarks.literature import depth, liset, madelon, nodes, schedules, selection
 
 EXPERIMENTS = {
     "madelon": madelon.run,
@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "liset": liset.run,
     "schedules": schedules.run,
     "selection": selection.run,
+    "nodes": nodes.run,
 }
 
 

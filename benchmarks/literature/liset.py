@@ -145,15 +145,19 @@ standardised. Test accuracy after every epoch of the network alone; ARA with b =
 of 3 seeds, in %.
 
 The document leaves the momentum and the weights of new connections open. Here these are
-normal, {scale} times as large as He's initialisation, for SET and LiSET alike: SET then ends
-about as high as in the document. With the package's default, new connections at zero, they
-stay the weakest at these small learning rates and are removed again before they matter, so
-that the choice of where to grow is without effect (last tables). The document's own program
-never changes its masks, so its figures are no guide to the size of the difference.
+normal, {scale} times as large as He's initialisation, for SET and LiSET alike: SET then
+ends about as high as in the document. With the package's default, new connections at zero,
+they stay the weakest at these small learning rates and are removed again before they
+matter, so that the choice of where to grow is without effect (last tables). The document's
+own program never changes its masks, so its figures are no guide to the size of the
+difference.
 
 LiSET's skip matrices learn here at 0.01 of the network's learning rate (the default of
 `LiSET`), so that they find useful inputs without taking the network's work away. *Full
-rate* trains them at the network's own, as the document describes."""
+rate* trains them at the network's own, as the document describes.
+
+The first table has the best of four gammas, as the document does; mind that a rule's seeds
+differ by up to a point among themselves."""
 
 
 def run():
