@@ -1,5 +1,7 @@
 """From an estimator's parameters and fitted attributes to the objects that train."""
 
+import math
+import os
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -9,10 +11,10 @@ from sklearn.utils import check_random_state
 from sksparse_mlp.activations import ACTIVATIONS, Activation
 from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
-from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.layer import SparseLayer, n_connections, required_bytes
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.network import Network
-from sksparse_mlp.core.optimizers import SGD, Adam
+from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam
 from sksparse_mlp.core.training import Patience, Training
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
@@ -20,7 +22,15 @@ from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
 AUTO_BATCH_SIZE = 64
 # What history_ has of each epoch when asked for.
-RECORDABLE = ["train_score"]
+RECORDABLE = ["train_score", "effective_gradient_flow"]
+
+
+def physical_memory() -> float:
+    """Bytes of memory that this machine has, infinity where it does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def _member(registry, member, **shared):
@@ -105,6 +115,7 @@ class Assembly:
 
     def _new_network(self, rng, dtype):
         sizes = self._layer_sizes()
+        self._check_memory(sizes, dtype)
         hidden = self._new_hidden(sizes, dtype)
         activations = [None, *(unit.activation for unit in hidden), None]
         layers = []
@@ -115,6 +126,25 @@ class Assembly:
             self._initializer(after)(layer, rng, before, after)
             layers.append(layer)
         return Network(layers, hidden, self._loss())
+
+    def _check_memory(self, sizes, dtype):
+        """Refuse a network that this machine could not hold while it trains."""
+        n_slots = OPTIMIZERS[self.solver].n_slots
+        layers = sum(
+            required_bytes(*pair, self.epsilon, dtype, n_slots) for pair in pairwise(sizes)
+        )
+        # Pre-activations, activations and their gradients.
+        buffers = 3 * self._batch_size() * sum(sizes) * np.dtype(dtype).itemsize
+        available = physical_memory()
+        if layers + buffers > available:
+            n = sum(n_connections(*pair, self.epsilon) for pair in pairwise(sizes))
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r} with epsilon="
+                f"{self.epsilon} makes {n:,} connections, which need {layers:,} bytes "
+                f"while they train, and batches need {buffers:,} bytes; this machine has "
+                f"{available:,}. Choose smaller layers, a smaller epsilon or batch_size, "
+                "or float32 data."
+            )
 
     def _initializer(self, after):
         if self.init == "auto":
@@ -197,6 +227,7 @@ class Assembly:
             patience=Patience(self.n_iter_no_change, self.tol),
             data_rng=data_rng,
             records_train_score="train_score" in self._recorded(),
+            records_gradient_flow="effective_gradient_flow" in self._recorded(),
         )
 
     def _recorded(self):

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval
 
 from sksparse_mlp._edge_of_chaos import edge_of_chaos
 from sksparse_mlp.activations import Activation
+from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
 
 __all__ = [
@@ -21,6 +22,10 @@ __all__ = [
     "XavierUniform",
     "edge_of_chaos",
 ]
+
+
+# Weights that are drawn at a time, in double precision.
+BLOCK = 2**13
 
 
 class Initializer(BaseEstimator):
@@ -46,7 +51,7 @@ class Initializer(BaseEstimator):
         raise NotImplementedError
 
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """``size`` independent variates of variance 1."""
+        """``size`` independent variates of variance 1; a layer's come in several calls."""
         raise NotImplementedError
 
     def draw_bias(
@@ -69,8 +74,10 @@ class Initializer(BaseEstimator):
         """Set the weights and biases of a sparse layer."""
         fan_in, fan_out = np.maximum(layer.fan_in, 1), layer.n_connections / layer.n_in
         scale = np.sqrt(self.variance(fan_in, fan_out, before, after))
-        layer.weights[:] = self.draw(rng, layer.n_connections)
-        layer.weights *= np.repeat(scale.astype(layer.weights.dtype), layer.fan_in)
+        for start in range(0, layer.n_connections, BLOCK):
+            part = layer.weights[start : start + BLOCK]
+            part[:] = self.draw(rng, part.size)
+        kernels.scale_rows(layer.indptr, layer.weights, scale.astype(layer.weights.dtype))
         layer.bias[:] = self.draw_bias(rng, layer.n_out, before, after)
 
 

@@ -24,8 +24,9 @@ from sksparse_mlp.core.sampling import (
 
 __all__ = ["GradientGrowth", "ImportancePruning", "LiSET", "RandomGrowth"]
 
-# Positions whose gradients are computed at a time.
+# Positions whose gradients are computed at a time, of all and of candidates.
 BLOCK = 2**20
+CANDIDATES = 2**13
 _SCALE = [Interval(Real, 0, None, closed="left")]
 
 
@@ -34,7 +35,9 @@ def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
 
     They are the share ``zeta`` of the smallest positive weights and the share ``zeta``
     of the negative weights closest to zero, each rounded to whole connections. Weights
-    of exactly zero count as the smallest positive ones.
+    of exactly zero count as the smallest positive ones. Where only some of several equal
+    weights go, they are at even distances among these, so that no end of the layer loses
+    more than the other.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_removed,), dtype intp
-        Indices into ``weights``.
+        Sorted indices into ``weights``.
 
     References
     ----------
@@ -59,12 +62,33 @@ def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
     >>> weakest(np.array([0.1, -3.0, 2.0, -0.2]), zeta=0.5)
     array([0, 3])
     """
-    removed = []
-    for side in (np.flatnonzero(weights >= 0), np.flatnonzero(weights < 0)):
-        n_removed = round(zeta * side.size)
-        by_size = np.argpartition(np.abs(weights[side]), n_removed - 1)
-        removed.append(side[by_size[:n_removed]])
-    return np.concatenate(removed)
+    removed = np.zeros(weights.size, dtype=bool)
+    for negative in (False, True):
+        side = weights < 0 if negative else weights >= 0
+        count = np.count_nonzero(side)
+        n_removed = round(zeta * count)
+        if n_removed == 0:
+            continue
+        limit, n_of_limit = _largest_removed(weights, negative, count, n_removed)
+        side &= weights > limit if negative else weights < limit
+        removed |= side
+        removed[_evenly(np.flatnonzero(weights == limit), n_of_limit)] = True
+    return np.flatnonzero(removed)
+
+
+def _largest_removed(weights, negative, count, n_removed):
+    """The last of one sign to go, and how many of this value go."""
+    sizes = np.empty(count + 1, weights.dtype)
+    kernels.sizes_of_sign(weights, negative, sizes)
+    sizes[:count].partition(n_removed - 1)
+    limit = sizes[n_removed - 1]
+    n_of_limit = np.count_nonzero(sizes[:n_removed] == limit)
+    return -limit if negative else limit, n_of_limit
+
+
+def _evenly(items, size):
+    """``size`` of the items, at even distances."""
+    return items[(2 * np.arange(size) + 1) * items.size // (2 * size)]
 
 
 class Growth(BaseEstimator):
@@ -113,18 +137,20 @@ class Growth(BaseEstimator):
         -------
         n_pruned, n_grown : int
         """
-        removed = weakest(layer.weights, zeta)
+        # What follows takes the memory of what no longer holds afterwards.
+        layer.drop_transposed()
         keep = np.ones(layer.n_connections, dtype=bool)
-        keep[removed] = False
+        keep[weakest(layer.weights, zeta)] = False
+        n_kept = int(np.count_nonzero(keep))
+        n_removed = layer.n_connections - n_kept
         wanted = layer.n_connections if n_connections is None else n_connections
-        n_kept = layer.n_connections - removed.size
         size = min(wanted, layer.n_in * layer.n_out) - n_kept
         grown = layer.rewire(keep, self.free_ranks(layer, keep, size, rng, signal))
         if self.scale > 0:
             rows = np.searchsorted(layer.indptr, grown, side="right") - 1
             deviation = self.scale * np.sqrt(2 / layer.fan_in[rows])
             layer.weights[grown] = deviation * rng.standard_normal(grown.size)
-        return removed.size, grown.size
+        return n_removed, grown.size
 
     def free_ranks(
         self,
@@ -298,17 +324,17 @@ class GradientGrowth(Growth):
     def free_ranks(self, layer, keep, size, rng, signal):
         if signal is None or size == 0:
             return _random_ranks(layer, keep, size, rng)
-        taken = layer.positions(keep)
-        n_free = layer.n_in * layer.n_out - taken.size
+        n_free = layer.n_in * layer.n_out - int(np.count_nonzero(keep))
         if self.n_candidates is None or size * self.n_candidates >= n_free:
             best = _steepest(layer, keep, size, *signal)
+            ranks = to_ranks(np.sort(best), layer.positions(keep))
         else:
             candidates = sample_sorted(rng, n_free, size * self.n_candidates)
-            positions = to_positions(candidates, taken)
-            best = _steepest_of(layer, positions, size, *signal)
-        ranks = to_ranks(np.sort(best), taken)
+            ranks = _steepest_of(layer, keep, candidates, size, *signal)
         others = sample_sorted(rng, n_free - ranks.size, size - ranks.size)
-        return np.sort(np.concatenate([ranks, to_positions(others, ranks)]))
+        ranks = np.concatenate([ranks, to_positions(others, ranks)])
+        ranks.sort()
+        return ranks
 
 
 def _steepest(layer, keep, size, x, dz):
@@ -331,12 +357,24 @@ def _steepest(layer, keep, size, x, dz):
     return positions
 
 
-def _steepest_of(layer, positions, size, x, dz):
-    """Those of the given positions with the ``size`` largest gradients."""
-    sizes = np.empty(positions.size, x.dtype)
-    kernels.gradient_sizes_at(*np.divmod(positions, layer.n_in), x, dz, sizes)
+def _steepest_of(layer, keep, ranks, size, x, dz):
+    """Those of the free positions' ranks with the ``size`` largest gradients, sorted."""
+    sizes = _gradient_sizes(layer, layer.positions(keep), ranks, x, dz)
     largest = np.argpartition(sizes, -size)[-size:]
-    return positions[largest[sizes[largest] > 0]]
+    largest = largest[sizes[largest] > 0]
+    best = ranks[largest]
+    best.sort()
+    return best
+
+
+def _gradient_sizes(layer, taken, ranks, x, dz):
+    """Absolute gradients at the free positions of the given ranks."""
+    sizes = np.empty(ranks.size, x.dtype)
+    for start in range(0, ranks.size, CANDIDATES):
+        part = slice(start, start + CANDIDATES)
+        rows, columns = np.divmod(to_positions(ranks[part], taken), layer.n_in)
+        kernels.gradient_sizes_at(rows, columns, x, dz, sizes[part])
+    return sizes
 
 
 GROWTHS: dict[str, type[Growth]] = {

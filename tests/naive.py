@@ -3,6 +3,8 @@
 Same names, same arguments, same effects on the output arrays: clarity before speed.
 """
 
+import math
+
 import numpy as np
 from scipy import sparse, special
 
@@ -251,50 +253,101 @@ def dropout(a, key, threshold, scale, start, stop):
 # --- losses ---------------------------------------------------------------------------
 
 
-def softmax_cross_entropy(z, y, weights, rows, dz, tiny):
+def softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
     target = np.zeros_like(z)  # (n_classes, batch)
     target[y[rows], np.arange(len(rows))] = 1
-    dz[:] = flushed(weights[rows] * (special.softmax(z, axis=0) - target), tiny)
-    return -np.sum(weights[rows] * target * special.log_softmax(z, axis=0))
+    gradient = flushed(weights[rows] * (special.softmax(z, axis=0) - target), tiny)
+    log_likelihood = np.sum(target * special.log_softmax(z, axis=0), axis=0)
+    dz[:, start:stop] = gradient[:, start:stop]
+    losses[start:stop] = -(weights[rows] * log_likelihood)[start:stop]
 
 
-def logistic_cross_entropy(z, y, weights, rows, dz, tiny):
+def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
     target = y[rows]
-    dz[0] = flushed(weights[rows] * (special.expit(z[0]) - target), tiny)
+    gradient = flushed(weights[rows] * (special.expit(z[0]) - target), tiny)
     log_likelihood = np.where(target, special.log_expit(z[0]), special.log_expit(-z[0]))
-    return -np.sum(weights[rows] * log_likelihood)
+    dz[0, start:stop] = gradient[start:stop]
+    losses[start:stop] = -(weights[rows] * log_likelihood)[start:stop]
 
 
 # --- batches --------------------------------------------------------------------------
 
 
-def gather_dense(X, rows, x):
-    x[:] = X[rows].T
+def gather_dense(X, rows, x, start, stop):
+    x[:, start:stop] = X[rows[start:stop]].T
 
 
-def gather_csr(data, indices, indptr, rows, x):
-    x[:] = dense(indptr, indices, data, len(x))[rows].T
+def gather_csr(data, indices, indptr, rows, x, start, stop):
+    gather_dense(dense(indptr, indices, data, len(x)), rows, x, start, stop)
 
 
 # --- topology -------------------------------------------------------------------------
 
 
-def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indices, source):
+def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indices, grown):
     n_rows = len(indptr) - 1
-    origin = {
-        row * n_columns + column: k
+    kept = [
+        row * n_columns + column
         for k, row, column in connections(indptr, indices, 0, n_rows)
         if keep[k]
-    }
-    free = [p for p in range(n_rows * n_columns) if p not in origin]
-    positions = np.array(sorted([*origin, *(free[rank] for rank in ranks)]))
-    rows, new_indices[:] = np.divmod(positions, n_columns)
-    new_indptr[:] = np.searchsorted(rows, range(n_rows + 1))
-    source[:] = [origin.get(position, -1) for position in positions]
+    ]
+    free = np.setdiff1d(np.arange(n_rows * n_columns), kept)
+    positions = np.sort([*kept, *free[ranks]])
+    split_positions(positions, n_columns, new_indptr, new_indices)
+    grown[:] = np.searchsorted(positions, free[ranks])
 
 
-def take_or_zero(values, source, out):
-    out[:] = [values[k] if k >= 0 else 0 for k in source]
+def move_values(values, keep, grown):
+    kept = values[: len(keep)][keep]
+    values[grown] = 0
+    values[np.setdiff1d(np.arange(len(kept) + len(grown)), grown)] = kept
+
+
+def sizes_of_sign(weights, negative, sizes):
+    side = weights < 0 if negative else weights >= 0
+    sizes[:] = np.append(np.abs(weights[side]), 0)
+
+
+def keep_among(indptr, indices, inputs, outputs, keep):
+    keep[:] = inputs[indices] & np.repeat(outputs, np.diff(indptr))
+
+
+def kept_positions(indptr, indices, keep, n_columns, positions):
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    positions[:] = (rows * n_columns + indices)[keep]
+
+
+def transpose_pattern(indptr, indices, new_indptr, new_indices, positions):
+    shape = len(indptr) - 1, len(new_indptr) - 1
+    places = np.arange(len(indices))
+    by_column = sparse.csr_array((places, indices, indptr), shape).tocsc()
+    new_indptr[:], new_indices[:] = by_column.indptr, by_column.indices
+    positions[:] = by_column.data
+
+
+def take(values, places, out):
+    out[:] = values[places]
+
+
+def count_each(indices, counts):
+    counts += np.bincount(indices, minlength=len(counts))
+
+
+def scale_rows(indptr, weights, factors):
+    weights *= np.repeat(factors, np.diff(indptr))
+
+
+def all_finite(values):
+    return np.isfinite(values).all()
+
+
+def sum_sizes_by_row(indptr, weights, sums):
+    rows = np.repeat(np.arange(len(sums)), np.diff(indptr))
+    sums += np.bincount(rows, np.abs(weights), len(sums))
+
+
+def sum_sizes_by_column(indices, weights, sums):
+    sums += np.bincount(indices, np.abs(weights), len(sums))
 
 
 def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
@@ -307,3 +360,132 @@ def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
 
 def gradient_sizes_at(rows, columns, x, dz, sizes):
     sizes[:] = np.abs(dz @ x.T)[rows, columns]
+
+
+# --- sampling -------------------------------------------------------------------------
+
+
+def distinct_draws(sums, population, drawn):
+    draws = (sums[:-1] / sums[-1] * population).astype(np.int64)
+    distinct = np.unique(np.minimum(draws, population - 1))
+    drawn[: len(distinct)] = distinct
+    return len(distinct)
+
+
+def drop_places(values, places):
+    kept = np.delete(values, places)
+    values[: len(kept)] = kept
+
+
+def list_others(left_out, others):
+    others[:] = np.setdiff1d(np.arange(len(left_out) + len(others)), left_out)
+
+
+def split_positions(positions, n_columns, indptr, indices):
+    rows, indices[:] = np.divmod(positions, n_columns)
+    indptr[:] = np.searchsorted(rows, range(len(indptr)))
+
+
+def free_positions(ranks, taken, positions):
+    free_before = taken - np.arange(len(taken))
+    positions[:] = ranks + np.searchsorted(free_before, ranks, side="right")
+
+
+def sample_sorted(rng, population, size):
+    """What the function of this name in ``sksparse_mlp.core.sampling`` draws."""
+    if size > population // 2:
+        left_out = sample_sorted(rng, population, population - size)
+        return np.setdiff1d(np.arange(population), left_out)
+    drawn = np.empty(0, np.int64)
+    while True:
+        missing = size - len(drawn)
+        if missing:
+            expected = -population * math.log1p(-missing / population)
+            n_draws = math.ceil(expected + 4 * math.sqrt(expected) + 1)
+            sums = np.cumsum(rng.standard_exponential(n_draws + 1))
+            more = np.empty(n_draws, np.int64)
+            n_distinct = distinct_draws(sums, population, more)
+            drawn = np.union1d(drawn, more[:n_distinct])
+        if len(drawn) >= size:
+            surplus = rng.choice(len(drawn), len(drawn) - size, replace=False)
+            return np.delete(drawn, surplus)
+
+
+def add_weight_gradient(indptr, indices, x, dz, gradient, start, stop):
+    dW = dz @ x.T
+    for k, row, column in connections(indptr, indices, start, stop):
+        gradient[k] += dW[row, column]
+
+
+# --- distributions of values ----------------------------------------------------------
+
+
+def count_bins(values, classes, low, high, counts):
+    n_bins = counts.shape[2]
+    factors = n_bins / np.maximum(high - low, 1e-300)
+    places = ((values.T - low) * factors).astype(int).T
+    rows = np.arange(len(values))[:, np.newaxis]
+    np.add.at(counts, (rows, classes, np.minimum(places, n_bins - 1)), 1)
+
+
+def count_cells(values, classes, low, middle, high, n_below, counts):
+    n_cells = counts.shape[2]
+    for row, sample in np.ndindex(values.shape):
+        value, first, center, end = values[row, sample], low[row], middle[row], high[row]
+        below = n_below[row]
+        above = n_cells - 3 - below
+        if value in (first, center, end):
+            places = {end: n_cells - 1, first: 0, center: below + 1}
+            cell = places[value]
+        elif value < center:
+            factor = below / max(center - first, 1e-300)
+            cell = 1 + min(int((value - first) * factor), below - 1)
+        else:
+            place = int((value - center) * (above / max(end - center, 1e-300)))
+            cell = below + 2 + min(place, above - 1)
+        counts[row, classes[sample], cell] += 1
+
+
+# --- kernel density estimates ---------------------------------------------------------
+
+
+def log_sum_of_gaussians(points, weights, positions, precision):
+    distances = np.asarray(positions, float)[..., np.newaxis] - points
+    return special.logsumexp(-precision * distances**2, b=weights, axis=-1)
+
+
+def add_to_bins(z, codes, low, scale, n_bins, starts, counts):
+    for node in np.flatnonzero(n_bins):
+        positions = (z[node] - low[node]) * scale
+        below = np.floor(positions).astype(int)
+        parts = positions - below
+        np.add.at(counts, (codes, starts[node] + below), 1 - parts)
+        np.add.at(counts, (codes, starts[node] + below + 1), parts)
+
+
+def tabulate_log_densities(
+    points, weights, indptr, n_bins, starts, precision, reach, offsets, table
+):
+    for row in range(len(indptr) - 1):
+        node, c = divmod(row, len(offsets))
+        part, positions = slice(indptr[row], indptr[row + 1]), np.arange(n_bins[node])
+        sums = log_sum_of_gaussians(points[part], weights[part], positions, precision)
+        table[starts[node] : starts[node + 1], c] = sums + offsets[c]
+
+
+def add_log_densities(
+    z, taken, low, scale, n_bins, starts, table,
+    points, weights, indptr, precision, reach, offsets, totals,
+):  # fmt: skip
+    for node, s in np.argwhere(taken):
+        position = np.clip((z[node, s] - low[node]) * scale, -1e150, 1e150)
+        if 0 <= position < n_bins[node] - 1:
+            below = int(position)
+            lower, upper = table[starts[node] + below : starts[node] + below + 2]
+            totals[s] += lower + (position - below) * (upper - lower)
+            continue
+        for c, offset in enumerate(offsets):
+            row = node * len(offsets) + c
+            part = slice(indptr[row], indptr[row + 1])
+            total = log_sum_of_gaussians(points[part], weights[part], position, precision)
+            totals[s, c] += total + offset

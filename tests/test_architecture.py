@@ -1,4 +1,4 @@
-"""Imports go down only, and every jitted function is a cached one of core.kernels."""
+"""Imports go down only, and jitted functions are cached, at the bottom of core."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from numba import config
 from numba.core.caching import NullCache
+from numba.extending import is_jitted
 
 import sksparse_mlp
-from sksparse_mlp.core import kernels
+from sksparse_mlp.core import kernels, spinning
 
 ROOT = Path(sksparse_mlp.__file__).parent
 FILES = {
@@ -18,6 +19,7 @@ FILES = {
     for path in ROOT.rglob("*.py")
 }
 CORE = {module for module in FILES if module.startswith("sksparse_mlp.core.")}
+compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
 FAMILIES = ("activations", "_edge_of_chaos", "initializers", "schedules", "topology")
 
 
@@ -72,16 +74,41 @@ def test_families_use_only_the_bottom_of_core(family):
     assert own_imports(f"sksparse_mlp.{family}") <= allowed
 
 
-def test_only_kernels_use_numba():
-    assert [module for module in FILES if uses(module, "numba")] == [kernels.__name__]
+def test_only_the_bottom_of_core_uses_numba():
+    assert {module for module in FILES if uses(module, "numba")} == {
+        kernels.__name__,
+        spinning.__name__,
+    }
+    assert not own_imports(spinning.__name__)
+    users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
+    assert users == {"sksparse_mlp.core.workers"}
 
 
-@pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
+def functions_of(module):
+    own = [
+        f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__
+    ]
+    return [f for f in own if callable(f)]
+
+
+def assert_cached(function):
+    assert not isinstance(function._cache, NullCache), function.__name__
+    assert function.targetoptions["nogil"], function.__name__
+
+
+@compiled
 def test_every_function_of_kernels_is_jitted_cached_and_shows_nan():
-    functions = [f for f in vars(kernels).values() if callable(f)]
-    own = [f for f in functions if f.__module__ == kernels.__name__]
-    assert own
-    for function in own:
-        assert not isinstance(function._cache, NullCache), function.__name__
-        assert function.targetoptions["nogil"], function.__name__
-        assert not {"nnan", "ninf"} & function.targetoptions["fastmath"], function.__name__
+    assert functions_of(kernels)
+    for function in functions_of(kernels):
+        assert_cached(function)
+        flags = function.targetoptions["fastmath"] or set()
+        assert not {"nnan", "ninf"} & flags, function.__name__
+
+
+@compiled
+def test_every_loop_of_spinning_is_jitted_and_cached():
+    jitted = [f for f in functions_of(spinning) if is_jitted(f)]
+    names = {function.__name__ for function in jitted}
+    assert names == {"count", "has_reached", "count_and_wait"}
+    for function in jitted:
+        assert_cached(function)

@@ -1,5 +1,7 @@
 """Bad input gets a clear error before any work, and leaves a fitted estimator usable."""
 
+import itertools
+import math
 import re
 
 import numpy as np
@@ -8,8 +10,10 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from sksparse_mlp import SparseMLPClassifier, _assembly
 from sksparse_mlp.activations import ACTIVATIONS, LeakyReLU
 from sksparse_mlp.core import workers
+from sksparse_mlp.core.layer import required_bytes
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.core.training import Training
@@ -162,7 +166,7 @@ def test_schedule_that_leaves_the_range_is_refused(mlp, binary, refused, epoch, 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_what_cannot_be_recorded_is_refused(mlp, binary, refused, record, method):
     fit = getattr(mlp(record=record), method)
-    match = r"record.*(allowed are \['train_score'\]|array-like)"
+    match = r"record.*(allowed are \['train_score', 'effective_gradient_flow'\]|array-like)"
     refused(fit, *binary, match=match, **classes(method))
 
 
@@ -514,3 +518,58 @@ def test_labels_of_several_kinds_are_refused(mlp, binary, refused):
 
 def test_batch_norm_needs_more_than_one_sample(mlp, binary, refused):
     refused(mlp(batch_norm=True, batch_size=1).fit, *binary, match="at least 2 samples")
+
+
+def refusal(X, y, **parameters):
+    with pytest.raises(ValueError, match="Choose smaller layers") as caught:
+        SparseMLPClassifier(**parameters).fit(X, y)
+    return str(caught.value)
+
+
+def test_networks_beyond_the_memory_are_refused_with_the_bytes_they_need(multiclass):
+    X, y = multiclass
+    sizes = (10**7, 10**7)
+    message = refusal(X.astype(np.float32), y, hidden_layer_sizes=sizes, epsilon=1000)
+    n_inputs = X.shape[1]
+    n = [n_inputs * 10**7, 2 * 10**10, 3 * 10**7]
+    layers = [(n_inputs, 10**7), (10**7, 10**7), (10**7, 3)]
+    needed = sum(required_bytes(*pair, 1000, np.float32, 2) for pair in layers)
+    assert f"makes {sum(n):,} connections" in message
+    assert f"need {needed:,} bytes" in message
+    # Adam's two slots, the weight, and 64-bit places for column, row and position.
+    assert needed > n[1] * (3 * 4 + 3 * 8)
+
+
+def test_memory_is_counted_per_batch_and_per_slot(multiclass, monkeypatch):
+    X, y = multiclass
+    parameters = {"hidden_layer_sizes": (30, 20), "max_iter": 2, "epsilon": 2}
+    sizes = [X.shape[1], 30, 20, 3]
+    needed = (
+        sum(required_bytes(*pair, 2, np.float64, 1) for pair in itertools.pairwise(sizes))
+        + 3 * 10 * sum(sizes) * 8
+    )
+    monkeypatch.setattr(_assembly, "physical_memory", lambda: needed)
+    SparseMLPClassifier(**parameters, solver="sgd", batch_size=10).fit(X, y)
+    for change in ({"batch_size": 11}, {"solver": "adam"}, {"epsilon": 2.1}):
+        refusal(X, y, **parameters | {"solver": "sgd", "batch_size": 10} | change)
+    monkeypatch.setattr(_assembly, "physical_memory", lambda: math.inf)
+    SparseMLPClassifier(**parameters, batch_size=11).fit(X, y)
+
+
+def test_physical_memory_is_unknown_where_the_system_does_not_tell(monkeypatch):
+    assert 2**28 < _assembly.physical_memory() < 2**50
+    monkeypatch.delattr(_assembly.os, "sysconf")
+    assert _assembly.physical_memory() == math.inf
+
+
+def test_layers_whose_positions_cannot_be_told_apart_are_refused(multiclass, monkeypatch):
+    monkeypatch.setattr(_assembly, "physical_memory", lambda: math.inf)
+    message = refusal(*multiclass, hidden_layer_sizes=(2**27, 2**27), epsilon=1e-6)
+    assert f"from {2**27} to {2**27} neurons" in message
+
+
+def test_samples_without_any_weight_are_refused(multiclass):
+    X, y = multiclass
+    model = SparseMLPClassifier(class_weight={0: 0.0, 1: 1.0, 2: 1.0})
+    with pytest.raises(ValueError, match="No sample has any weight"):
+        model.partial_fit(X[y == 0], y[y == 0], classes=[0, 1, 2])

@@ -5,10 +5,10 @@ import os
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
@@ -16,6 +16,7 @@ from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import ACTIVATIONS, GAReLU
 from sksparse_mlp.core import workers
 from sksparse_mlp.core.optimizers import OPTIMIZERS
+from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.topology import GROWTHS, ImportancePruning, LiSET
 
 CONFIGS = {
@@ -54,30 +55,30 @@ def digest(model):
 
 @pytest.fixture
 def threads(monkeypatch):
-    """Share even the least work among two threads; count how often that happens."""
-    handed_over = []
-    submit = ThreadPoolExecutor.submit
+    """Share even the least work among up to seven threads; list those at work."""
+    at_work, do = [], Workers._do
 
-    def counting(self, *args, **kwargs):
-        handed_over.append(args)
-        return submit(self, *args, **kwargs)
+    def spy(self, task, member):
+        at_work.append(member.rank)
+        do(self, task, member)
 
-    monkeypatch.setattr(workers, "MIN_WORK_PER_THREAD", 0)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", counting)
-    return handed_over
+    monkeypatch.setattr(workers, "MIN_WORK", 0)
+    monkeypatch.setattr(workers, "available_cores", lambda: 7)
+    monkeypatch.setattr(workers.Pace, "shares", lambda pace: True)
+    monkeypatch.setattr(Workers, "_do", spy)
+    return at_work
 
 
-def assert_threads_change_nothing(model, X, y, threads):
+def assert_threads_change_nothing(model, X, y, threads, n_jobs=2):
     serial = clone(model).set_params(n_jobs=1).fit(X, y)
     assert not threads
-    shared = clone(model).set_params(n_jobs=2).fit(X, y)
-    assert threads
+    shared = clone(model).set_params(n_jobs=n_jobs).fit(X, y)
+    assert set(threads) == set(range(n_jobs))
     assert digest(serial) == digest(shared)
     assert serial.loss_curve_ == shared.loss_curve_
-    handed_over = len(threads)
+    threads.clear()
     assert np.array_equal(serial.predict_proba(X), shared.predict_proba(X))
-    assert len(threads) > handed_over
+    assert set(threads) == set(range(n_jobs))
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -103,12 +104,56 @@ def test_threads_change_nothing_for_any_growth(mlp, multiclass, threads, growth)
     assert_threads_change_nothing(mlp(growth=growth), *multiclass, threads)
 
 
-def test_more_threads_than_neurons_change_nothing(mlp, binary, threads, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(7)))
-    model = mlp(hidden_layer_sizes=(3, 2), zeta=0)
-    serial = clone(model).fit(*binary)
-    assert digest(serial) == digest(model.set_params(n_jobs=7).fit(*binary))
+def test_more_threads_than_neurons_change_nothing(mlp, binary, threads):
+    model = mlp(hidden_layer_sizes=(3, 2), zeta=0, max_iter=2)
+    assert_threads_change_nothing(model, *binary, threads, n_jobs=7)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+@pytest.mark.parametrize("batch_size", [1, 5, 48, 100])
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_threads_change_nothing_for_any_batches(
+    mlp, multiclass, threads, growth, batch_size, n_jobs
+):
+    X, y = multiclass
+    # The odd sizes have a last batch of fewer samples, or of one.
+    n_samples = 41 if batch_size < 10 else 149
+    params = {"growth": growth, "batch_size": batch_size, "evolve_every": 4}
+    params |= {"alpha": 0.0, "batch_norm": batch_size > 1, "max_iter": 2}
+    model = mlp(activation="srelu", **params)
+    data = sparse.csr_array(X[:n_samples].astype(np.float32)), y[:n_samples]
+    assert_threads_change_nothing(model, *data, threads, n_jobs)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_threads_change_nothing_of_scores(mlp, multiclass, threads, growth, n_jobs):
+    params = {"early_stopping": True, "validation_fraction": 0.3, "dropout": 0.2}
+    model = mlp(growth=growth, record=["train_score"], batch_norm=True, **params)
+    scores = []
+    for jobs in (1, n_jobs):
+        fitted = clone(model).set_params(n_jobs=jobs).fit(*multiclass)
+        train_scores = [record["train_score"] for record in fitted.history_]
+        scores.append((digest(fitted), train_scores, fitted.validation_scores_))
+    assert scores[0] == scores[1]
     assert threads
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+@pytest.mark.parametrize("n_samples", [1, 256, 1000])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_threads_change_nothing_of_predictions(
+    mlp, multiclass, threads, container, n_samples, n_jobs
+):
+    X, y = multiclass
+    model = mlp(activation="crelu", epsilon=8).fit(X, y)
+    # The most are four batches, of which the last is not full.
+    many = container(np.tile(X, (7, 1))[:n_samples])
+    expected = model.predict_proba(many)
+    assert not threads
+    model.set_params(n_jobs=n_jobs)
+    assert np.array_equal(model.predict_proba(many), expected)
+    assert set(threads) == set(range(n_jobs))
 
 
 def train_for_subprocess():

@@ -1,6 +1,7 @@
 """The estimator inside scikit-learn's tools, joblib and pandas."""
 
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -52,6 +53,19 @@ def test_grid_search_in_parallel_equals_serial(mlp, multiclass, same_network):
     assert np.unique(scores).size > 1
     assert serial.best_params_ == parallel.best_params_
     assert same_network(serial.best_estimator_, parallel.best_estimator_)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_search_and_estimators_may_both_ask_for_threads(mlp, multiclass, backend):
+    search = GridSearchCV(mlp(), {"zeta": [0.0, 0.3]}, cv=2)
+    serial = clone(search).fit(*multiclass)
+    search.set_params(n_jobs=2, estimator__n_jobs=2)
+    with joblib.parallel_config(backend), warnings.catch_warnings():
+        # One core is too few for the last fit, which is not one of many.
+        warnings.filterwarnings("ignore", "n_jobs=2 asks for 2 threads, but only 1")
+        search.fit(*multiclass)
+    scores = serial.cv_results_["mean_test_score"]
+    assert np.array_equal(scores, search.cv_results_["mean_test_score"])
 
 
 @pytest.mark.parametrize("parameter", ["slope", "epsilon", "zeta"])

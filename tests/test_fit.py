@@ -1,6 +1,8 @@
 """What fit and partial_fit do to weights, pattern and history."""
 
+import gc
 import json
+import threading
 import tracemalloc
 
 import numpy as np
@@ -14,9 +16,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import compute_class_weight
 
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp.core import training
+from sksparse_mlp.activations import LeakyReLU
+from sksparse_mlp.core import kernels, workers
+from sksparse_mlp.core.hidden import Hidden
+from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
-from sksparse_mlp.core.optimizers import OPTIMIZERS
+from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.optimizers import OPTIMIZERS, Adam
+from sksparse_mlp.core.skips import Skips
+from sksparse_mlp.core.training import Training
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 from sksparse_mlp.topology import GROWTHS, RandomGrowth, weakest
@@ -186,6 +194,7 @@ def test_history_has_one_plain_record_per_epoch(mlp, multiclass, early_stopping)
     assert [set(record) for record in model.history_] == [keys] * 4
     assert [record["epoch"] for record in model.history_] == [0, 1, 2, 3]
     assert json.loads(json.dumps(model.history_)) == model.history_
+    assert {type(record["loss"]) for record in model.history_} == {float}
     assert all(record["slopes"] == [-0.25, 0.25] for record in model.history_)
     assert all(record["seconds"] > 0 for record in model.history_)
 
@@ -977,30 +986,57 @@ def test_interrupt_from_a_callback_keeps_the_epochs_done(
     assert losses(model) == losses(expected) == model.loss_curve_
 
 
-def interrupt(monkeypatch, call):
-    """Press Ctrl-C at a given batch (counted from 1) of training."""
+def interrupt(monkeypatch, call, owner=kernels, name="gather_dense"):
+    """Press Ctrl-C at a given call (counted from 1) of a function in this thread.
+
+    Training without threads gathers once for every batch.
+    """
     calls = iter(range(1, 10**6))
-    gather = training.gather
+    function = getattr(owner, name)
 
-    def interrupted(*args):
-        if next(calls) == call:
+    def interrupted(*args, **kwargs):
+        here = threading.current_thread() is threading.main_thread()
+        if here and next(calls) == call:
             raise KeyboardInterrupt
-        gather(*args)
+        return function(*args, **kwargs)
 
-    monkeypatch.setattr(training, "gather", interrupted)
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+def fit_interrupted(model, data, monkeypatch, *point):
+    with monkeypatch.context() as patch:
+        interrupt(patch, *point)
+        with pytest.warns(ConvergenceWarning, match="interrupted after . epochs"):
+            return model.fit(*data)
 
 
 @pytest.mark.parametrize("evolve_every", ["epoch", 2])
-def test_interrupt_within_an_epoch_goes_back_to_the_end_of_the_last(
+def test_interrupt_within_an_epoch_goes_back_to_its_beginning(
     mlp, multiclass, same_network, monkeypatch, evolve_every
 ):
-    expected = mlp(max_iter=2, evolve_every=evolve_every).fit(*multiclass)
     model = mlp(max_iter=9, evolve_every=evolve_every)
-    interrupt(monkeypatch, call=5 + 5 + 3)
-    with pytest.warns(ConvergenceWarning, match="interrupted after 2 epochs"):
-        model.fit(*multiclass)
-    assert same_network(model, expected)
-    assert losses(model) == losses(expected)
+    beginning = fit_interrupted(clone(model), multiclass, monkeypatch, 11)
+    for call in (13, 15):
+        fit_interrupted(model, multiclass, monkeypatch, call)
+        assert model.n_iter_ == 2
+        assert same_network(model, beginning)
+    finished = mlp(max_iter=2, evolve_every=evolve_every).fit(*multiclass)
+    assert losses(model) == losses(finished)
+    assert same_network(model, finished) == (evolve_every == 2)
+    if evolve_every == "epoch":
+        assert_is_evolved(model, finished)
+
+
+def assert_is_evolved(model, before):
+    """Connections have moved since, and none has learned."""
+    n_grown = 0
+    for coef, old in zip(model.coefs_, before.coefs_, strict=True):
+        values, old_values = coef.toarray(), old.toarray()
+        survived = values != 0
+        assert np.array_equal(values[survived], old_values[survived])
+        n_grown += coef.nnz - survived.sum()
+    assert n_grown == model.history_[-1]["n_grown"] > 0
+    assert before.history_[-1]["n_grown"] == 0
 
 
 def test_interrupt_within_the_first_epoch_keeps_the_initial_weights(
@@ -1022,6 +1058,93 @@ def test_interrupt_of_partial_fit_is_raised_and_leaves_the_weights(
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(X, y)
     assert same_network(model, before)
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Estimators with n_jobs=2 share even the least work."""
+    monkeypatch.setattr(workers, "MIN_WORK", 0)
+    monkeypatch.setattr(workers, "available_cores", lambda: 2)
+    monkeypatch.setattr(workers.Pace, "shares", lambda pace: True)
+
+
+POINTS = {
+    "task": (workers.Workers, "_hand_out"),
+    "meeting": (workers.Member, "wait"),
+    "gather": (kernels, "gather_dense"),
+    "forward": (SparseLayer, "forward"),
+    "backward": (SparseLayer, "backward_input"),
+    "step": (Adam, "step"),
+    "end": (Hidden, "end_epoch"),
+    "score": (Network, "logits"),
+    "evolution": (RandomGrowth, "evolve"),
+}
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("call", [1, 2, 3, 6])
+@pytest.mark.parametrize("point", POINTS)
+def test_interrupt_at_any_point_leaves_a_sound_network_and_no_thread(
+    mlp, multiclass, same_network, monkeypatch, point, call
+):
+    before = set(threading.enumerate())
+    record = ["train_score"] if point == "score" else []
+    model = mlp(max_iter=9, n_jobs=2, record=record)
+    fit_interrupted(model, multiclass, monkeypatch, call, *POINTS[point])
+    assert set(threading.enumerate()) <= before
+    n_iter = model.n_iter_
+    alone = clone(model).set_params(n_jobs=1)
+    if point == "evolution":
+        alone.set_params(max_iter=n_iter).fit(*multiclass)
+    elif point == "score":
+        # The epoch is trained, but has no record.
+        alone.set_params(max_iter=n_iter + 1).fit(*multiclass)
+    else:
+        fit_interrupted(alone, multiclass, monkeypatch, 5 * n_iter + 1)
+    assert same_network(model, alone)
+    model.set_params(max_iter=2)
+    assert same_network(model.fit(*multiclass), clone(model).fit(*multiclass))
+    assert set(threading.enumerate()) <= before
+
+
+class FailsElsewhere(LeakyReLU):
+    """Cannot be computed in another than the main thread."""
+
+    def forward(self, z, a, parameters, start, stop):
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("not here")
+        super().forward(z, a, parameters, start, stop)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "predict"])
+def test_error_in_another_thread_is_raised_and_leaves_no_thread(mlp, multiclass, method):
+    X, y = multiclass
+    before = set(threading.enumerate())
+    model = mlp(activation=FailsElsewhere(), n_jobs=2)
+    if method == "predict":
+        model.set_params(n_jobs=1).fit(X, y).set_params(n_jobs=2)
+        X = np.tile(X, (4, 1))
+    arguments = {"predict": (X,), "partial_fit": (X, y, [0, 1, 2])}.get(method, (X, y))
+    with pytest.raises(RuntimeError, match="not here"):
+        getattr(model, method)(*arguments)
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"growth": "liset"}])
+def test_nothing_of_the_training_is_left_after_fit(mlp, multiclass, params, n_jobs):
+    def left():
+        gc.collect()
+        kinds = (Training, Network, SparseLayer, Skips, workers.Workers)
+        return {id(thing) for thing in gc.get_objects() if type(thing) in kinds}
+
+    before, threads = left(), set(threading.enumerate())
+    model = mlp(n_jobs=n_jobs, validation_fraction=0.3, **params).fit(*multiclass)
+    model.predict(multiclass[0])
+    assert left() <= before
+    assert set(threading.enumerate()) <= threads
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -1,10 +1,13 @@
 """Initial weights: the variance that each neuron's own number of connections asks for."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.base import clone
 
+from sksparse_mlp import initializers
 from sksparse_mlp.activations import CST, CReLU, Logistic, ReLU
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.initializers import INITIALIZERS, EdgeOfChaos, HeNormal, edge_of_chaos
@@ -99,6 +102,37 @@ def test_weights_follow_the_generator(name):
     first, again, other = (initialised(name, seed=seed).weights for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.isclose(first, other).all()
+
+
+@by_name
+def test_weights_do_not_depend_on_how_many_are_drawn_at_a_time(name, monkeypatch):
+    expected = initialised(name, np.float32).weights
+    monkeypatch.setattr(initializers, "BLOCK", 10**9)
+    np.testing.assert_array_equal(initialised(name, np.float32).weights, expected)
+
+
+@by_name
+def test_weights_are_drawn_in_double_precision_and_scaled_in_the_layers(name):
+    layer = initialised(name, np.float32)
+    initializer, rng = INITIALIZERS[name](), np.random.default_rng(0)
+    drawn = initializer.draw(rng, layer.n_connections).astype(np.float32)
+    fan_out = layer.n_connections / N_INPUTS
+    variance = initializer.variance(np.maximum(FAN_INS, 1), fan_out, BEFORE, AFTER)
+    expected = drawn * np.repeat(np.sqrt(variance).astype(np.float32), FAN_INS)
+    np.testing.assert_array_equal(layer.weights, expected)
+
+
+@by_name
+def test_initial_weights_take_memory_of_the_neurons_only(name):
+    peaks = []
+    for _ in range(2):
+        layer = new_layer(np.float32)
+        tracemalloc.start()
+        INITIALIZERS[name]()(layer, np.random.default_rng(0), BEFORE, AFTER)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The first call compiles.
+    assert peaks[1] < 40 * layer.n_out + 12 * initializers.BLOCK
 
 
 @by_name

@@ -131,7 +131,47 @@ def test_kept_connections_are_unchanged_and_new_ones_start_at_zero(name, layer, 
 
 def test_zeros_are_removed_before_any_positive_weight():
     weights = np.array([0.1, 0.0, -1e-9, 0.2, -0.0, 3.0, -2.0])
-    assert sorted(weakest(weights, zeta=0.4).tolist()) == [1, 2, 4]
+    assert weakest(weights, zeta=0.4).tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 0.5, -0.5])
+@pytest.mark.parametrize(("size", "n_removed"), [(1000, 300), (7, 2), (50, 50), (9, 1)])
+def test_equal_weights_go_at_even_distances(value, size, n_removed):
+    removed = weakest(np.full(size, value, np.float32), n_removed / size)
+    assert removed.size == n_removed
+    distance = size / n_removed
+    assert np.all(np.abs(np.diff(removed) - distance) < 1)
+    # No end of the layer is preferred.
+    assert abs(removed[0] - (size - 1 - removed[-1])) <= 1
+
+
+def test_equal_weights_among_others_go_last_and_evenly():
+    weights = np.tile([0.1, 5.0, 0.5, -2.0, 9.0, -0.5], 50)
+    removed = weakest(weights, zeta=0.5)
+    # 100 of 200 positive ones: 50 of 0.1, 50 of 0.5; 50 of 100 negative ones.
+    assert weights[removed].tolist().count(0.1) == 50
+    assert weights[removed].tolist().count(0.5) == 50
+    assert weights[removed].tolist().count(-0.5) == 50
+    removed = weakest(weights, zeta=0.375)
+    assert weights[removed].tolist().count(0.1) == 50
+    of_limit = removed[weights[removed] == 0.5]
+    assert of_limit.size == 25
+    np.testing.assert_array_equal(np.diff(of_limit), 12)
+    of_limit = removed[weights[removed] < 0]
+    assert of_limit.size == round(37.5)
+    assert set(np.diff(of_limit)) == {6, 12}
+
+
+def test_weights_that_are_not_numbers_stay():
+    weights = np.array([np.nan, 1.0, -1.0, np.nan, 2.0, -2.0])
+    assert weakest(weights, zeta=0.5).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [5e-324, 1e-45])
+def test_smallest_weights_of_a_sign_do_not_go_with_the_other_sign(value, dtype):
+    weights = np.array([-value, 1.0, 2.0, 3.0, 4.0], dtype)
+    assert weakest(weights, zeta=0.4).tolist() == [1, 2] if weights[0] else [0, 1]
 
 
 @pytest.mark.parametrize("weights", [[], [0.0], [1.0, 2.0], [-1.0, -2.0], [-0.5, 0.5]])
@@ -184,18 +224,53 @@ def test_growth_follows_the_generator(name):
     assert not np.array_equal(pattern(1), pattern(2))
 
 
-@by_growth
-def test_evolution_takes_memory_of_the_connections_only(name):
-    n = 100_000
+def extra_bytes(growth, *, transposed, one_sign=False):
+    """Bytes per connection that an evolution takes, at most, beyond the layer's own.
+
+    The layer has one slot and, if wanted, its transposed pattern.
+    """
     rng = np.random.default_rng(0)
-    layer = SparseLayer.random(n, n, 1, rng, np.float32)
-    HeNormal()(layer, rng)
-    layer.add_slots(2)
-    tracemalloc.start()
-    GROWTHS[name]().evolve(layer, 0.3, rng)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 100 * (layer.n_connections + 2 * n)
+    # The smaller layer has the kernels compiled.
+    for n in (100, 10_000):
+        signal = None
+        if growth.signal == "skips":
+            signal = rng.random(n).astype(np.float32)
+        if growth.signal == "gradient":
+            signal = tuple(rng.standard_normal((n, 2), np.float32) for _ in range(2))
+        tracemalloc.start()
+        layer = SparseLayer.random(n, n, 15, rng, np.float32)
+        HeNormal()(layer, rng)
+        layer.add_slots(1)
+        if one_sign:
+            np.abs(layer.weights, out=layer.weights)
+        if transposed:
+            layer.transposed  # noqa: B018, it is computed when asked for
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        growth.evolve(layer, 0.3, rng, signal)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return (peak - before) / layer.n_connections
+
+
+@pytest.mark.parametrize(
+    ("growth", "limit"),
+    [
+        (RandomGrowth(), 1.0),
+        (RandomGrowth(scale=0.1), 2.0),
+        (LiSET(gamma=-3.0), 10.5),
+        (GradientGrowth(n_candidates=3), 14.0),
+    ],
+    ids=["random", "random-scale", "liset", "gradient"],
+)
+def test_evolution_takes_little_beside_the_layer(growth, limit):
+    # The transposed pattern, of 8 bytes, gives way to it.
+    assert limit - 1 < extra_bytes(growth, transposed=True) < limit
+    assert extra_bytes(growth, transposed=False) < limit + 8
+
+
+def test_weakest_of_one_sign_take_no_more_than_the_transposed_pattern():
+    assert extra_bytes(RandomGrowth(), transposed=True, one_sign=True) < 1.0
 
 
 @by_growth
@@ -357,19 +432,6 @@ def test_liset_grows_only_at_free_positions(density):
         layer.weights[layer.weights == 0] = 1e-3
 
 
-def test_liset_takes_memory_of_the_connections_only():
-    n = 100_000
-    rng = np.random.default_rng(0)
-    layer = SparseLayer.random(n, n, 1, rng, np.float32)
-    HeNormal()(layer, rng)
-    strengths = rng.exponential(size=n).astype(np.float32)
-    tracemalloc.start()
-    LiSET(gamma=-1.0).evolve(layer, 0.3, rng, strengths)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 100 * (layer.n_connections + 2 * n)
-
-
 # --- gradient growth ------------------------------------------------------------------
 
 
@@ -475,6 +537,19 @@ def test_candidates_are_evenly_drawn():
         for seed, rule in enumerate([GradientGrowth(n_candidates=1), RandomGrowth()])
     ]
     assert chi2_contingency(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n_together", [1, 7, 10**6])
+def test_growth_does_not_depend_on_how_many_candidates_are_together(
+    monkeypatch, n_together
+):
+    layer = random_layer(40, 30, density=0.2)
+    signal, _ = gradients(layer, np.random.default_rng(0))
+    expected, evolved = layer.copy(), layer.copy()
+    GradientGrowth(3).evolve(expected, 0.1, np.random.default_rng(1), signal)
+    monkeypatch.setattr(topology, "CANDIDATES", n_together)
+    GradientGrowth(3).evolve(evolved, 0.1, np.random.default_rng(1), signal)
+    assert evolved.has_pattern_of(expected)
 
 
 def test_enough_candidates_are_all_positions():

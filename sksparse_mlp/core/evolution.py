@@ -68,9 +68,10 @@ class Evolution:
         if self.alive:
             return
         self.alive = [np.arange(size) for size in network.sizes]
-        selected = np.unique(network.layers[0].indices)
-        if selected.size == self.n_inputs:
-            self.alive[0] = selected
+        if self.n_inputs is not None:
+            selected = np.flatnonzero(network.layers[0].fan_out)
+            if selected.size == self.n_inputs:
+                self.alive[0] = selected
         if self.pruning is not None:
             for depth, layer in enumerate(network.layers[:-1], start=1):
                 linked = layer.fan_in + network.layers[depth].fan_out > 0
@@ -138,14 +139,16 @@ class Evolution:
 
     def _evolve_layer(self, depth, layer, signal):
         inputs, outputs = self.alive[depth], self.alive[depth + 1]
+        is_full = layer.n_connections == inputs.size * outputs.size
+        size = self.n_connections[depth]
+        if is_full or (self.zeta == 0 and layer.n_connections >= size):
+            return 0, 0
         if inputs.size == layer.n_in and outputs.size == layer.n_out:
             inputs = outputs = slice(None)
             part = layer
         else:
+            layer.drop_transposed()
             part = layer.restricted(inputs, outputs)
-        size = self.n_connections[depth]
-        if part.is_full or (self.zeta == 0 and part.n_connections >= size):
-            return 0, 0
         counts = self.growth.evolve(
             part, self.zeta, self.rng,
             self._part_of_signal(signal(depth), inputs, outputs), size,
@@ -193,8 +196,8 @@ class Evolution:
     def _drop_dead(self, network, depth):
         """Remove a layer's connections from and to neurons that left."""
         layer = network.layers[depth]
-        inputs, outputs = np.zeros(layer.n_in, bool), np.zeros(layer.n_out, bool)
-        inputs[self.alive[depth]] = outputs[self.alive[depth + 1]] = True
-        keep = inputs[layer.indices] & np.repeat(outputs, layer.fan_in)
-        layer.rewire(keep, np.empty(0, np.int64))
-        return int(np.count_nonzero(~keep))
+        keep = layer.among(self.alive[depth], self.alive[depth + 1])
+        n_dropped = keep.size - int(np.count_nonzero(keep))
+        if n_dropped > 0:
+            layer.rewire(keep, np.empty(0, np.int64))
+        return n_dropped

@@ -64,7 +64,8 @@ class Hidden:
         self.n_neurons = n_neurons
         self.norm = norm
         dtype = parameters.dtype
-        self.gradient = np.zeros((parameters.shape[0], n_neurons), dtype)
+        n_trained = parameters.shape[0] if activation.learnable else 0
+        self.gradient = np.zeros((n_trained, n_neurons), dtype)
         self.slots: list[np.ndarray] = []
         self._epoch_gradient = np.zeros_like(parameters)
         self._n_batches = 0

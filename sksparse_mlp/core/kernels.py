@@ -20,6 +20,8 @@ OPTIONS: Any = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model
 kernel = njit(**OPTIONS)
 # A call with arrays as arguments costs as much as some of these functions do.
 inlined = njit(forceinline=True, **OPTIONS)
+# Operations in the order in which they are written, to the last bit.
+exact = njit(**(OPTIONS | {"fastmath": False}))
 
 
 # --- sparse products: eight connections per pass over the batch -----------------------
@@ -200,6 +202,22 @@ def _dot_8(d, row, x, indices, k):
     return t0, t1, t2, t3, t4, t5, t6, t7
 
 
+@inlined
+def _row_dots(dz, row, x, indices, k, end, dots):
+    """dots[j] = dz[row] . x[indices[k + j]] for the connections ``[k, end)``."""
+    j = 0
+    while k + 8 <= end:
+        t = _dot_8(dz, row, x, indices, k)
+        for i in range(8):
+            dots[j + i] = t[i]
+        k += 8
+        j += 8
+    while k < end:
+        dots[j] = _dot(dz, row, x, _at(indices, k))
+        k += 1
+        j += 1
+
+
 @kernel
 def sum_of_squares(values):
     """Sum of squares, added in float64."""
@@ -215,14 +233,7 @@ def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop
     for row in range(start, stop):
         bias_gradient[row] = _sum(dz, np.uint64(row))
         k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            g = _dot_8(dz, np.uint64(row), x, indices, k)
-            for j in range(8):
-                gradient[k + j] = g[j]
-            k += 8
-        while k < end:
-            gradient[k] = _dot(dz, np.uint64(row), x, _at(indices, k))
-            k += 1
+        _row_dots(dz, np.uint64(row), x, indices, k, end, gradient[k:end])
 
 
 # --- full products without biases: few outputs, or few inputs --------------------------
@@ -246,25 +257,12 @@ def add_product(weights, x, z, start, stop):
             k += 1
 
 
-@inlined
-def _row_gradient(dz, row, x, inputs, gradient, target):
-    k = 0
-    while k + 8 <= inputs.size:
-        g = _dot_8(dz, row, x, inputs, k)
-        for j in range(8):
-            gradient[target, k + j] = g[j]
-        k += 8
-    while k < inputs.size:
-        gradient[target, k] = _dot(dz, row, x, _at(inputs, k))
-        k += 1
-
-
 @kernel
 def product_gradient(x, dz, gradient):
     """Gradient of the loss for all pairs: ``gradient[j, i]`` is ``dz[j] . x[i]``."""
     inputs = np.arange(x.shape[0])
     for row in range(dz.shape[0]):
-        _row_gradient(dz, np.uint64(row), x, inputs, gradient, row)
+        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, gradient[row])
 
 
 # --- optimizer steps, fused with the weight gradient: no gradient array ---------------
@@ -280,6 +278,15 @@ def _sgd(w, v, k, g, rate, momentum, nesterov, tiny):
     w[k] += momentum * velocity - rate * g if nesterov else velocity
 
 
+@inlined
+def _room_for_row(indptr, start, stop, like):
+    """An array for the connections of any row in a range."""
+    longest = 0
+    for row in range(start, stop):
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    return np.empty(longest, like.dtype)
+
+
 @kernel
 def sgd_step(
     indptr, indices, weights, bias, velocity, bias_velocity, x, dz,
@@ -292,29 +299,17 @@ def sgd_step(
     cast = weights.dtype.type
     rate, momentum, alpha = cast(rate), cast(momentum), cast(alpha)
     scale, tiny = cast(scale), cast(tiny)
-    w, v = weights, velocity
+    # All products of a row come before its updates, which vectorise then.
+    dots = _room_for_row(indptr, start, stop, weights)
     for row in range(start, stop):
-        _sgd(
-            bias,
-            bias_velocity,
-            row,
-            scale * _sum(dz, np.uint64(row)),
-            rate,
-            momentum,
-            nesterov,
-            tiny,
-        )
+        g = scale * _sum(dz, np.uint64(row))
+        _sgd(bias, bias_velocity, row, g, rate, momentum, nesterov, tiny)
         k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            g = _dot_8(dz, np.uint64(row), x, indices, k)
-            for j in range(k, k + 8):
-                slope = scale * (g[j - k] + alpha * w[j])
-                _sgd(w, v, j, slope, rate, momentum, nesterov, tiny)
-            k += 8
-        while k < end:
-            slope = scale * (_dot(dz, np.uint64(row), x, _at(indices, k)) + alpha * w[k])
-            _sgd(w, v, k, slope, rate, momentum, nesterov, tiny)
-            k += 1
+        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
+        w, v = weights[k:end], velocity[k:end]
+        for j in range(w.size):
+            g = scale * (dots[j] + alpha * w[j])
+            _sgd(w, v, j, g, rate, momentum, nesterov, tiny)
 
 
 @inlined
@@ -340,23 +335,16 @@ def adam_step(
     rate, beta_1, beta_2 = cast(rate), cast(beta_1), cast(beta_2)
     epsilon = cast(max(epsilon, tiny))
     alpha, scale, tiny = cast(alpha), cast(scale), cast(tiny)
-    w, m, v = weights, first, second
+    dots = _room_for_row(indptr, start, stop, weights)
     for row in range(start, stop):
-        g_bias = scale * _sum(dz, np.uint64(row))
-        _adam(
-            bias, bias_first, bias_second, row, g_bias, rate, beta_1, beta_2, epsilon, tiny
-        )
+        g = scale * _sum(dz, np.uint64(row))
+        _adam(bias, bias_first, bias_second, row, g, rate, beta_1, beta_2, epsilon, tiny)
         k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            g = _dot_8(dz, np.uint64(row), x, indices, k)
-            for j in range(k, k + 8):
-                slope = scale * (g[j - k] + alpha * w[j])
-                _adam(w, m, v, j, slope, rate, beta_1, beta_2, epsilon, tiny)
-            k += 8
-        while k < end:
-            slope = scale * (_dot(dz, np.uint64(row), x, _at(indices, k)) + alpha * w[k])
-            _adam(w, m, v, k, slope, rate, beta_1, beta_2, epsilon, tiny)
-            k += 1
+        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
+        w, m, v = weights[k:end], first[k:end], second[k:end]
+        for j in range(w.size):
+            g = scale * (dots[j] + alpha * w[j])
+            _adam(w, m, v, j, g, rate, beta_1, beta_2, epsilon, tiny)
 
 
 @kernel
@@ -650,15 +638,17 @@ def dropout(a, key, threshold, scale, start, stop):
             a[row, s] *= scale if h >= threshold else zero
 
 
-# --- losses: sum over the batch, and the gradient for the output layer's logits -------
+# --- losses of samples, and their gradients for the output layer's logits -------------
 
 
 @kernel
-def softmax_cross_entropy(z, y, weights, rows, dz, tiny):
-    """Weighted cross-entropy of softmax(z); ``y[rows]`` are class indices."""
-    total = 0.0
+def softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
+    """Weighted cross-entropy of softmax(z) for the samples ``[start, stop)``.
+
+    ``y[rows]`` are class indices.
+    """
     one = z.dtype.type(1.0)
-    for s in range(rows.size):
+    for s in range(start, stop):
         target, weight = y[rows[s]], weights[rows[s]]
         top = z[0, s]
         for c in range(1, z.shape[0]):
@@ -667,45 +657,51 @@ def softmax_cross_entropy(z, y, weights, rows, dz, tiny):
         for c in range(z.shape[0]):
             dz[c, s] = math.exp(z[c, s] - top)
             norm += dz[c, s]
-        total += weight * (math.log(norm) + top - z[target, s])
+        losses[s] = weight * (math.log(norm) + top - z[target, s])
         for c in range(z.shape[0]):
             delta = weight * (dz[c, s] / norm - (one if c == target else 0.0))
             dz[c, s] = 0.0 if abs(delta) < tiny else delta
-    return total
 
 
 @kernel
-def logistic_cross_entropy(z, y, weights, rows, dz, tiny):
-    """Weighted cross-entropy of the logistic of ``z[0]``; ``y[rows]`` are 0 or 1."""
-    total = 0.0
-    for s in range(rows.size):
+def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
+    """Weighted cross-entropy of the logistic of ``z[0]`` for some samples.
+
+    ``y[rows]`` are 0 or 1.
+    """
+    for s in range(start, stop):
         target, weight, value = y[rows[s]], weights[rows[s]], z[0, s]
         softplus = max(value, 0.0) + math.log1p(math.exp(-abs(value)))
-        total += weight * (softplus - target * value)
+        losses[s] = weight * (softplus - target * value)
         delta = weight * (_logistic(value) - target)
         dz[0, s] = 0.0 if abs(delta) < tiny else delta
-    return total
 
 
 # --- batches --------------------------------------------------------------------------
 
 
 @kernel
-def gather_dense(X, rows, x):
-    """x[i, s] = X[rows[s], i]; one cache line of features at a time."""
+def gather_dense(X, rows, x, start, stop):
+    """x[i, s] = X[rows[s], i] for the samples ``[start, stop)``.
+
+    One cache line of features is read at a time.
+    """
     for first in range(0, X.shape[1], 16):
         last = min(first + 16, X.shape[1])
-        for s in range(rows.size):
+        for s in range(start, stop):
             row = rows[s]
             for i in range(first, last):
                 x[i, s] = X[row, i]
 
 
 @kernel
-def gather_csr(data, indices, indptr, rows, x):
-    """x[:, s] = row rows[s] of a CSR matrix (duplicate entries are added)."""
-    x[:] = 0.0
-    for s in range(rows.size):
+def gather_csr(data, indices, indptr, rows, x, start, stop):
+    """x[:, s] = row rows[s] of a CSR matrix for the samples ``[start, stop)``.
+
+    Duplicate entries are added.
+    """
+    x[:, start:stop] = 0.0
+    for s in range(start, stop):
         for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
             x[indices[k], s] += data[k]
 
@@ -714,14 +710,14 @@ def gather_csr(data, indices, indptr, rows, x):
 
 
 @kernel
-def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indices, source):
+def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indices, grown):
     """Drop the connections that are not kept, add those at the given free positions.
 
     ``ranks`` are sorted ranks among the positions of the layer (row-major) that no kept
-    connection holds. ``source[k]`` is where the new connection k stood before, or -1.
+    connection holds. ``grown[k]`` is where the connection at ``ranks[k]`` is then.
     """
     n_rows = indptr.size - 1
-    count = kept = grown = 0
+    count = kept = n_grown = 0
     for row in range(n_rows):
         base = np.int64(row) * n_columns
         new_indptr[row] = count
@@ -730,29 +726,142 @@ def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indic
                 continue
             # Free positions before this connection: its own position less those kept.
             free = base + indices[k] - kept
-            while grown < ranks.size and ranks[grown] < free:
-                new_indices[count] = ranks[grown] + kept - base
-                source[count] = -1
-                grown += 1
+            while n_grown < ranks.size and ranks[n_grown] < free:
+                new_indices[count] = ranks[n_grown] + kept - base
+                grown[n_grown] = count
+                n_grown += 1
                 count += 1
             new_indices[count] = indices[k]
-            source[count] = k
             kept += 1
             count += 1
         row_end = base + n_columns - kept
-        while grown < ranks.size and ranks[grown] < row_end:
-            new_indices[count] = ranks[grown] + kept - base
-            source[count] = -1
-            grown += 1
+        while n_grown < ranks.size and ranks[n_grown] < row_end:
+            new_indices[count] = ranks[n_grown] + kept - base
+            grown[n_grown] = count
+            n_grown += 1
             count += 1
     new_indptr[n_rows] = count
 
 
 @kernel
-def take_or_zero(values, source, out):
-    """out[k] = values[source[k]], or 0 where source[k] is negative."""
-    for k in range(source.size):
-        out[k] = values[source[k]] if source[k] >= 0 else 0.0
+def move_values(values, keep, grown):
+    """Move the kept values to make room for zeros at the places ``grown``, in place.
+
+    ``values`` has room for as many as before and for as many as there will be.
+    """
+    n_kept = 0
+    for k in range(keep.size):
+        # Written without a branch, which the processor could not predict, as below.
+        values[n_kept] = values[k]
+        n_kept += keep[k]
+    # From the end, so that no value is overwritten before it has moved.
+    source, j = n_kept - 1, grown.size - 1
+    while j >= 0:
+        k = source + j + 1
+        moved, is_new = values[max(source, 0)], grown[j] == k
+        values[k] = values.dtype.type(0.0) if is_new else moved
+        j -= is_new
+        source -= not is_new
+
+
+@kernel
+def sizes_of_sign(weights, negative, sizes):
+    """Absolute values of the weights of one sign; zeros are with the positive ones.
+
+    ``sizes`` has one place more than there are, which ends as zero.
+    """
+    count = 0
+    for k in range(weights.size):
+        # Written without a branch, which signs would not let the processor predict.
+        sizes[count] = abs(weights[k])
+        count += weights[k] < 0.0 if negative else weights[k] >= 0.0
+    sizes[count] = 0.0
+
+
+@kernel
+def keep_among(indptr, indices, inputs, outputs, keep):
+    """Whether each connection is between neurons of the masks inputs and outputs."""
+    for row in range(indptr.size - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            keep[k] = outputs[row] and inputs[indices[k]]
+
+
+@kernel
+def kept_positions(indptr, indices, keep, n_columns, positions):
+    """Row-major positions of the connections that are kept."""
+    count = 0
+    for row in range(indptr.size - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            if keep[k]:
+                positions[count] = np.int64(row) * n_columns + indices[k]
+                count += 1
+
+
+@kernel
+def transpose_pattern(indptr, indices, new_indptr, new_indices, positions):
+    """The pattern by columns, and where each of its connections lies by rows."""
+    new_indptr[:] = 0
+    for k in range(indices.size):
+        new_indptr[_at(indices, k) + np.uint64(1)] += 1
+    for column in range(1, new_indptr.size):
+        new_indptr[column] += new_indptr[column - 1]
+    for row in range(indptr.size - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            column = _at(indices, k)
+            target = np.uint64(new_indptr[column])
+            new_indices[target] = row
+            positions[target] = k
+            new_indptr[column] += 1
+    # Each row now begins where it ended.
+    for column in range(new_indptr.size - 1, 0, -1):
+        new_indptr[column] = new_indptr[column - 1]
+    new_indptr[0] = 0
+
+
+@kernel
+def take(values, places, out):
+    """out = values[places]."""
+    for k in range(places.size):
+        out[k] = values[_at(places, k)]
+
+
+@kernel
+def count_each(indices, counts):
+    """Add to ``counts[i]`` how often i is among the indices."""
+    for k in range(indices.size):
+        counts[_at(indices, k)] += 1
+
+
+@kernel
+def scale_rows(indptr, weights, factors):
+    """Multiply the weights of each row by its factor."""
+    for row in range(indptr.size - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            weights[k] *= factors[row]
+
+
+@kernel
+def all_finite(values):
+    """Whether no value is NaN or infinite."""
+    count = 0
+    for k in range(values.size):
+        count += abs(values[k]) < np.inf
+    return count == values.size
+
+
+@exact
+def sum_sizes_by_row(indptr, weights, sums):
+    """Add to ``sums`` the absolute weights of each row, in their order."""
+    for row in range(indptr.size - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            sums[row] += abs(weights[k])
+
+
+@exact
+def sum_sizes_by_column(indices, weights, sums):
+    """Add to ``sums`` the absolute weights of each column, in their order."""
+    for k in range(indices.size):
+        sums[_at(indices, k)] += abs(weights[k])
 
 
 @kernel
@@ -764,7 +873,7 @@ def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
     inputs = np.arange(x.shape[0])
     for row in range(start, stop):
         target = row - start
-        _row_gradient(dz, np.uint64(row), x, inputs, sizes, target)
+        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, sizes[target])
         for i in range(sizes.shape[1]):
             sizes[target, i] = abs(sizes[target, i])
         for k in range(indptr[row], indptr[row + 1]):
@@ -777,3 +886,278 @@ def gradient_sizes_at(rows, columns, x, dz, sizes):
     """Absolute gradients at the positions (rows[k], columns[k])."""
     for k in range(rows.size):
         sizes[k] = abs(_dot(dz, _at(rows, k), x, _at(columns, k)))
+
+
+# --- sampling -------------------------------------------------------------------------
+
+
+@exact
+def distinct_draws(sums, population, drawn):
+    """Turn ascending sums into sorted distinct integers of ``range(population)``.
+
+    The last sum is the end of the range. Returns how many there are in ``drawn``, which
+    may share its memory with ``sums``: nothing is written before it was read.
+    """
+    n_draws, last, count = sums.size - 1, -1, 0
+    total = sums[n_draws]
+    for k in range(n_draws):
+        value = min(np.int64(sums[k] / total * population), population - 1)
+        if value != last:
+            drawn[count] = last = value
+            count += 1
+    return count
+
+
+@kernel
+def drop_places(values, places):
+    """Close the gaps that the values at the sorted places leave, in place."""
+    count = dropped = 0
+    for k in range(values.size):
+        if dropped < places.size and places[dropped] == k:
+            dropped += 1
+        else:
+            values[count] = values[k]
+            count += 1
+
+
+@kernel
+def list_others(left_out, others):
+    """The integers from 0 that are not among the sorted ones left out."""
+    value = skipped = 0
+    for k in range(others.size):
+        while skipped < left_out.size and left_out[skipped] == value:
+            skipped += 1
+            value += 1
+        others[k] = value
+        value += 1
+
+
+@kernel
+def split_positions(positions, n_columns, indptr, indices):
+    """The pattern of connections at sorted row-major positions."""
+    n_rows = indptr.size - 1
+    row, indptr[0] = 0, 0
+    for k in range(positions.size):
+        of_connection = positions[k] // n_columns
+        while row < of_connection:
+            row += 1
+            indptr[row] = k
+        indices[k] = positions[k] - of_connection * n_columns
+    indptr[row + 1 : n_rows + 1] = positions.size
+
+
+@kernel
+def free_positions(ranks, taken, positions):
+    """Positions from their ranks among all that are not taken, both sorted."""
+    if ranks.size == 0:
+        return
+    # Positions taken[j] - j are free before taken[j].
+    n_before, end = 0, taken.size
+    while n_before < end:
+        middle = (n_before + end) // 2
+        if taken[middle] - middle <= ranks[0]:
+            n_before = middle + 1
+        else:
+            end = middle
+    for k in range(ranks.size):
+        while n_before < taken.size and taken[n_before] - n_before <= ranks[k]:
+            n_before += 1
+        positions[k] = ranks[k] + n_before
+
+
+# --- gradients over many batches ------------------------------------------------------
+
+
+@kernel
+def add_weight_gradient(indptr, indices, x, dz, gradient, start, stop):
+    """Add to the gradient for the connections of rows ``[start, stop)``."""
+    for row in range(start, stop):
+        k, end = indptr[row], indptr[row + 1]
+        while k + 8 <= end:
+            g = _dot_8(dz, np.uint64(row), x, indices, k)
+            for j in range(8):
+                gradient[k + j] += g[j]
+            k += 8
+        while k < end:
+            gradient[k] += _dot(dz, np.uint64(row), x, _at(indices, k))
+            k += 1
+
+
+# --- distributions of values ----------------------------------------------------------
+
+
+# Values in smaller ranges are all in the first bin; greater factors could overflow.
+SMALLEST_RANGE = 1e-300
+
+
+@exact
+def count_bins(values, classes, low, high, counts):
+    """Count each row's values by class in equal bins between its low and high ends.
+
+    ``counts`` is (rows, classes, bins); the last bin holds its right edge.
+    """
+    n_bins = counts.shape[2]
+    for row in range(values.shape[0]):
+        start = low[row]
+        factor = n_bins / max(high[row] - start, SMALLEST_RANGE)
+        for s in range(values.shape[1]):
+            place = np.int64((values[row, s] - start) * factor)
+            counts[row, _at(classes, s), min(place, n_bins - 1)] += 1
+
+
+@exact
+def count_cells(values, classes, low, middle, high, n_below, counts):
+    """Count each row's values by class in fine cells.
+
+    The cells are the low end itself, ``n_below[row]`` equal bins up to the middle, the
+    middle itself, equal bins from there, and the high end itself. ``counts`` is (rows,
+    classes, cells).
+    """
+    last = counts.shape[2] - 1
+    cells = np.empty(values.shape[1], np.int32)
+    for row in range(values.shape[0]):
+        first, center, end = low[row], middle[row], high[row]
+        below = np.int32(n_below[row])
+        above = np.int32(last - 2 - below)
+        factor_below = below / max(center - first, SMALLEST_RANGE)
+        factor_above = above / max(end - center, SMALLEST_RANGE)
+        # Without branches, and apart from the counting, it is done for many at once.
+        for s in range(values.shape[1]):
+            value = np.float64(values[row, s])
+            down = np.int32((min(value, center) - first) * factor_below)
+            up = np.int32((max(value, center) - center) * factor_above)
+            cell = 1 + min(down, below - 1)
+            cell = below + 2 + min(up, above - 1) if value > center else cell
+            cell = last if value == end else cell
+            cell = 0 if value == first else cell
+            cells[s] = below + 1 if value == center else cell
+        for s in range(values.shape[1]):
+            counts[row, _at(classes, s), _at(cells, s)] += 1
+
+
+# --- kernel density estimates: sums of Gaussians around weighted points of a grid -----
+
+# Positions that are further away count as this far: their squares are finite.
+_FAR = 1e150
+# Up to this exponent a sum of Gaussians is taken from a table of one of them.
+_NEAR = 32.0
+
+
+@exact
+def add_to_bins(z, codes, low, scale, n_bins, starts, counts):
+    """Share each value between the two points of its node's grid beside it.
+
+    ``counts``, (n_classes, places), has ``n_bins[node]`` places for each node, from
+    ``starts[node]``; a node without any is left out. ``codes`` are the samples' classes.
+    """
+    for node in range(z.shape[0]):
+        if n_bins[node] == 0:
+            continue
+        for s in range(z.shape[1]):
+            position = (z[node, s] - low[node]) * scale
+            below = np.int64(position)
+            part, k = position - below, starts[node] + below
+            counts[codes[s], k] += 1.0 - part
+            counts[codes[s], k + 1] += part
+
+
+@inlined
+def _side_sum(points, weights, first, last, step, position, nearest, precision, reach):
+    total = 0.0
+    for k in range(first, last, step):
+        distance = abs(position - points[k])
+        exponent = precision * (distance - nearest) * (distance + nearest)
+        if exponent > reach:
+            break
+        total += weights[k] * math.exp(-exponent)
+    return total
+
+
+@inlined
+def _log_sum_of_gaussians(points, weights, first, last, position, precision, reach):
+    """Log of the sum of w * exp(-precision * distance^2) over sorted points.
+
+    Exponents are relative to that of the nearest point, so that none underflows.
+    """
+    right = first + np.searchsorted(points[first:last], position)
+    nearest = position - points[right - 1] if right > first else np.inf
+    if right < last:
+        nearest = min(nearest, points[right] - position)
+    total = _side_sum(
+        points, weights, right - 1, first - 1, -1, position, nearest, precision, reach
+    ) + _side_sum(
+        points, weights, right, last, 1, position, nearest, precision, reach
+    )  # fmt: skip
+    return math.log(total) - precision * nearest * nearest
+
+
+@kernel
+def tabulate_log_densities(
+    points, weights, indptr, n_bins, starts, precision, reach, offsets, table
+):
+    """Log of the sum of Gaussians, plus the class's offset, at the points of the grids.
+
+    Row ``starts[node] + k`` of ``table``, (rows, n_classes), is for point k of a node;
+    the weighted points of class c of the node begin at ``indptr[node * n_classes + c]``.
+    Terms that are exp(-reach) times the largest and less are left out.
+    """
+    n_classes = offsets.size
+    n_taps = 1 + int(math.sqrt((_NEAR + reach) / precision))
+    taps = np.exp(-precision * np.arange(1 - n_taps, n_taps) ** 2)
+    n_near = int(math.sqrt(_NEAR / precision))
+    for row in range(n_bins.size * n_classes):
+        node, c = row // n_classes, row % n_classes
+        size, first, last = n_bins[node], indptr[row], indptr[row + 1]
+        if size == 0:
+            continue
+        totals, k = np.zeros(size), first
+        for j in range(first, last):
+            center = np.int64(points[j])
+            start, stop = max(center - n_taps + 1, 0), min(center + n_taps, size)
+            shift = n_taps - 1 - center
+            for m in range(start, stop):
+                totals[m] += weights[j] * taps[m + shift]
+        for m in range(size):
+            while k < last - 1 and abs(points[k + 1] - m) <= abs(points[k] - m):
+                k += 1
+            if abs(points[k] - m) <= n_near:
+                value = math.log(totals[m])
+            else:
+                value = _log_sum_of_gaussians(
+                    points, weights, first, last, float(m), precision, reach
+                )
+            table[starts[node] + m, c] = value + offsets[c]
+
+
+@kernel
+def add_log_densities(
+    z, taken, low, scale, n_bins, starts, table,
+    points, weights, indptr, precision, reach, offsets, totals,
+):  # fmt: skip
+    """Add the nodes' log densities to ``totals``, (n_samples, n_classes).
+
+    Only the nodes and samples in ``taken`` count. Between the points of a node's grid the
+    table is interpolated; beyond it, and where there is none, the sum is computed. The
+    other arguments are those of `tabulate_log_densities`.
+    """
+    n_classes = offsets.size
+    for node in range(z.shape[0]):
+        end = n_bins[node] - 1.0
+        for s in range(z.shape[1]):
+            if not taken[node, s]:
+                continue
+            position = (z[node, s] - low[node]) * scale
+            if 0.0 <= position < end:
+                below = np.int64(position)
+                row, part = starts[node] + below, position - below
+                for c in range(n_classes):
+                    value = table[row, c]
+                    totals[s, c] += value + part * (table[row + 1, c] - value)
+            else:
+                position = min(max(position, -_FAR), _FAR)
+                for c in range(n_classes):
+                    row = node * n_classes + c
+                    totals[s, c] += offsets[c] + _log_sum_of_gaussians(
+                        points, weights, indptr[row], indptr[row + 1],
+                        position, precision, reach,
+                    )  # fmt: skip

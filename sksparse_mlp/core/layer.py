@@ -10,14 +10,37 @@ from scipy import sparse
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.sampling import sample_sorted
 
+# Up to here every integer is a float64, as which positions are drawn.
+MAX_POSITIONS = 2**53
+
 
 def n_connections(n_in: int, n_out: int, epsilon: float) -> int:
     """Number of connections of an Erdős-Rényi layer (Mocanu et al. 2018).
 
     Density ``epsilon * (n_in + n_out) / (n_in * n_out)``, at most 1, rounded to whole
-    connections.
+    connections. More than 2**53 positions are refused.
     """
+    if int(n_in) * int(n_out) > MAX_POSITIONS:
+        raise ValueError(
+            f"A layer from {n_in} to {n_out} neurons has more than 2**53 positions for "
+            "connections, which cannot be told apart. Choose smaller layers."
+        )
     return round(min(epsilon * (n_in + n_out), n_in * n_out))
+
+
+def required_bytes(
+    n_in: int, n_out: int, epsilon: float, dtype: DTypeLike, n_slots: int
+) -> int:
+    """Bytes that the arrays of a random layer take while it is trained.
+
+    They are the weights and biases with ``n_slots`` optimizer slots each, the pattern,
+    and the pattern by input neurons.
+    """
+    size = n_connections(n_in, n_out, epsilon)
+    n_indices = size + 2 * size + (n_in + 1) + (n_out + 1)
+    n_values = (1 + n_slots) * (size + n_out)
+    index_size = _index_dtype(n_in, n_out, size).itemsize
+    return n_indices * index_size + n_values * np.dtype(dtype).itemsize
 
 
 class SparseLayer:
@@ -57,11 +80,7 @@ class SparseLayer:
     ) -> "SparseLayer":
         """A layer of Erdős-Rényi pattern with zero weights."""
         size = n_connections(n_in, n_out, epsilon)
-        positions = sample_sorted(rng, n_in * n_out, size)
-        index_dtype = np.int32 if max(n_in, size) < 2**31 else np.int64
-        rows, columns = np.divmod(positions, n_in)
-        indptr = np.searchsorted(rows, np.arange(n_out + 1)).astype(index_dtype)
-        indices = columns.astype(index_dtype)
+        indptr, indices = _random_pattern(n_in, n_out, size, rng)
         return cls(indptr, indices, np.zeros(size, dtype), np.zeros(n_out, dtype), n_in)
 
     @classmethod
@@ -83,9 +102,16 @@ class SparseLayer:
         return layer
 
     def to_coef(self) -> sparse.csr_array:
-        """The weights as a CSR matrix of shape (n_in, n_out)."""
-        shape = (self.n_in, self.n_out)
-        return sparse.csc_array((self.weights, self.indices, self.indptr), shape).tocsr()
+        """The weights as a CSR matrix of shape (n_in, n_out), which shares no memory.
+
+        Its pattern is the transposed one, which the layer makes anew when asked for it.
+        """
+        indptr, indices, positions = self.transposed
+        self.drop_transposed()
+        parts = _take(self.weights, positions), indices, indptr
+        coef = sparse.csr_array(parts, (self.n_in, self.n_out))
+        coef.has_canonical_format = True
+        return coef
 
     def copy(self) -> "SparseLayer":
         """A layer with the same pattern and weights, without optimizer slots."""
@@ -108,20 +134,27 @@ class SparseLayer:
 
     def input_strengths(self) -> np.ndarray:
         """Sum of the absolute weights from each input neuron, shape (n_in,), float64."""
-        return _sums(self.indices, np.abs(self.weights), self.n_in)
+        strengths = np.zeros(self.n_in)
+        kernels.sum_sizes_by_column(self.indices, self.weights, strengths)
+        return strengths
 
     def output_strengths(self) -> np.ndarray:
         """Sum of the absolute weights into each output neuron, shape (n_out,), float64."""
-        rows = np.repeat(np.arange(self.n_out), self.fan_in)
-        return _sums(rows, np.abs(self.weights), self.n_out)
+        strengths = np.zeros(self.n_out)
+        kernels.sum_sizes_by_row(self.indptr, self.weights, strengths)
+        return strengths
 
     @property
     def fan_out(self) -> np.ndarray:
         """Number of connections from each input neuron, shape (n_in,)."""
-        return np.bincount(self.indices, minlength=self.n_in)
+        if self._transposed is not None:
+            return np.diff(self._transposed[0])
+        counts = np.zeros(self.n_in, self.indptr.dtype)
+        kernels.count_each(self.indices, counts)
+        return counts
 
     def is_finite(self) -> bool:
-        return bool(np.isfinite(self.weights).all() and np.isfinite(self.bias).all())
+        return kernels.all_finite(self.weights) and kernels.all_finite(self.bias)
 
     def has_pattern_of(self, other: "SparseLayer") -> bool:
         return (
@@ -167,7 +200,7 @@ class SparseLayer:
         """
         if self._by_input is None:
             indptr, indices, positions = self.transposed
-            by_input = indptr, indices, self.weights[positions]
+            by_input = indptr, indices, _take(self.weights, positions)
         else:
             by_input = self._by_input
         indptr, indices, weights = by_input
@@ -191,6 +224,9 @@ class SparseLayer:
     def rewire(self, keep: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         """Drop the connections that are not kept and add new ones of weight zero.
 
+        Weights and slots move in place if there will be as many connections as before:
+        an interrupt may leave them beside the old pattern.
+
         Parameters
         ----------
         keep : ndarray of shape (n_connections,), dtype bool
@@ -200,25 +236,38 @@ class SparseLayer:
 
         Returns
         -------
-        ndarray of shape (n_grown,), dtype intp
+        ndarray of shape (n_grown,)
             Indices of the new connections.
         """
+        self.drop_transposed()
         n_connections = np.count_nonzero(keep) + ranks.size
         indptr = np.empty_like(self.indptr)
         indices = np.empty(n_connections, self.indices.dtype)
-        source = np.empty(n_connections, np.int64)
+        grown = np.empty(ranks.size, self.indptr.dtype)
         kernels.merge_pattern(
-            self.indptr, self.indices, keep, ranks, self.n_in, indptr, indices, source
+            self.indptr, self.indices, keep, ranks, self.n_in, indptr, indices, grown
         )
-        self.weights = _take(self.weights, source)
-        self.slots = [(_take(slot, source), bias_slot) for slot, bias_slot in self.slots]
+        self.weights = _moved(self.weights, keep, grown, n_connections)
+        self.slots = [
+            (_moved(slot, keep, grown, n_connections), bias_slot)
+            for slot, bias_slot in self.slots
+        ]
         self._set_pattern(indptr, indices)
-        return np.flatnonzero(source < 0)
+        return grown
 
     def positions(self, keep: np.ndarray) -> np.ndarray:
         """Sorted row-major positions of the connections that are kept, dtype int64."""
-        rows = np.repeat(np.arange(self.n_out), self.fan_in)[keep]
-        return rows * self.n_in + self.indices[keep]
+        positions = np.empty(np.count_nonzero(keep), np.int64)
+        kernels.kept_positions(self.indptr, self.indices, keep, self.n_in, positions)
+        return positions
+
+    def among(self, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Mask of the connections between some neurons, given by sorted indices."""
+        of_inputs, of_outputs = np.zeros(self.n_in, bool), np.zeros(self.n_out, bool)
+        of_inputs[inputs] = of_outputs[outputs] = True
+        mask = np.empty(self.n_connections, bool)
+        kernels.keep_among(self.indptr, self.indices, of_inputs, of_outputs, mask)
+        return mask
 
     def restricted(self, inputs: np.ndarray, outputs: np.ndarray) -> "SparseLayer":
         """The connections among some neurons, which must be all, as a layer of their own.
@@ -232,7 +281,11 @@ class SparseLayer:
         number[inputs] = np.arange(inputs.size)
         indptr = np.append(self.indptr[outputs], self.indptr[-1:])
         part = SparseLayer(
-            indptr, number[self.indices], self.weights, self.bias[outputs], inputs.size
+            indptr,
+            _take(number, self.indices),
+            self.weights,
+            self.bias[outputs],
+            inputs.size,
         )
         part.slots = self.slots
         return part
@@ -246,20 +299,22 @@ class SparseLayer:
         self.weights, self.slots = part.weights, part.slots
         self._set_pattern(
             np.cumsum(fan_in, dtype=fan_in.dtype),
-            inputs[part.indices].astype(part.indices.dtype),
+            _take(inputs.astype(part.indices.dtype), part.indices),
         )
 
     @property
     def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The pattern by input neurons: row ends, output neurons, places of the weights."""
         if self._transposed is None:
-            positions = np.arange(self.n_connections, dtype=self.indptr.dtype)
-            shape = (self.n_out, self.n_in)
-            by_input = sparse.csr_array(
-                (positions, self.indices, self.indptr), shape
-            ).tocsc()
-            self._transposed = by_input.indptr, by_input.indices, by_input.data
+            indptr = np.empty(self.n_in + 1, self.indptr.dtype)
+            indices, positions = np.empty_like(self.indices), np.empty_like(self.indices)
+            kernels.transpose_pattern(self.indptr, self.indices, indptr, indices, positions)
+            self._transposed = indptr, indices, positions
         return self._transposed
+
+    def drop_transposed(self) -> None:
+        """Give back the memory of the transposed pattern until it is asked for again."""
+        self._transposed = None
 
     def shares(self, n_threads: int) -> list[int]:
         """Output neurons where the threads' shares of the work begin and end."""
@@ -283,12 +338,28 @@ class SparseLayer:
         self._shares: dict[tuple[str, int], list[int]] = {}
 
 
-def _sums(groups, values, n_groups):
-    # Without values numpy counts, in integers.
-    return np.bincount(groups, values, n_groups).astype(np.float64)
+def _index_dtype(n_in, n_out, n_connections):
+    return np.dtype(np.int32 if max(n_in, n_out, n_connections) < 2**31 else np.int64)
 
 
-def _take(values, source):
-    taken = np.empty(source.size, values.dtype)
-    kernels.take_or_zero(values, source, taken)
+def _random_pattern(n_in, n_out, size, rng):
+    positions = sample_sorted(rng, n_in * n_out, size)
+    index_dtype = _index_dtype(n_in, n_out, size)
+    indptr, indices = np.empty(n_out + 1, index_dtype), np.empty(size, index_dtype)
+    kernels.split_positions(positions, n_in, indptr, indices)
+    return indptr, indices
+
+
+def _take(values, places):
+    # Indexing would make a copy of 32-bit places first.
+    taken = np.empty(places.size, values.dtype)
+    kernels.take(values, places, taken)
     return taken
+
+
+def _moved(values, keep, grown, size):
+    """The kept values and zeros at the places ``grown``, in place if as many remain."""
+    if size > values.size:
+        values = np.concatenate([values, np.empty(size - values.size, values.dtype)])
+    kernels.move_values(values, keep, grown)
+    return values if size == values.size else values[:size].copy()

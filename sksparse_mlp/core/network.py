@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,21 +10,23 @@ from sksparse_mlp.core import kernels
 from sksparse_mlp.core.hidden import Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.samples import gather
-from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.core.workers import Member, Workers
 
-# Samples per forward pass when predicting.
-PREDICTION_BATCH = 256
+# Samples per forward pass when predicting: fewer in networks of very many neurons.
+PREDICTION_BATCH, SMALLEST_PREDICTION_BATCH = 256, 32
+PREDICTION_ENTRIES = 2**25
 
 
 @dataclass
 class Batch:
-    """Buffers for one batch; all arrays are (neurons, batch)."""
+    """Buffers for one batch; arrays are (neurons, batch), and losses (batch,)."""
 
     x: np.ndarray
     u: list[np.ndarray]
     z: list[np.ndarray]
     a: list[np.ndarray]
     dz: list[np.ndarray]
+    losses: np.ndarray
 
     @classmethod
     def allocate(
@@ -40,11 +41,11 @@ class Batch:
         def matrices(neurons):
             return [np.empty((n, size), dtype) for n in neurons]
 
-        (x,), u = matrices(sizes[:1]), matrices(sizes[1:])
+        (x,), u, losses = matrices(sizes[:1]), matrices(sizes[1:]), np.empty(size)
         if not training:
-            return cls(x, u, u, u[:-1], [])
+            return cls(x, u, u, u[:-1], [], losses)
         z = [np.empty_like(m) if norm else m for m, norm in zip(u, normed, strict=True)]
-        return cls(x, u, z, matrices(sizes[1:-1]), matrices(sizes[1:]))
+        return cls(x, u, z, matrices(sizes[1:-1]), matrices(sizes[1:]), losses)
 
     def first(self, size: int) -> "Batch":
         """Contiguous buffers for fewer samples, in the same memory."""
@@ -54,7 +55,8 @@ class Batch:
             return matrix.reshape(-1)[: n * size].reshape(n, size)
 
         lists = self.u, self.z, self.a, self.dz
-        return Batch(part(self.x), *([part(m) for m in matrices] for matrices in lists))
+        u, z, a, dz = ([part(m) for m in matrices] for matrices in lists)
+        return Batch(part(self.x), u, z, a, dz, self.losses[:size])
 
     @property
     def size(self) -> int:
@@ -147,10 +149,19 @@ class Network:
             self.sizes, size, self.dtype, training=training, normed=normed
         )
 
+    def prepare(self) -> None:
+        """Make what the passes over the layers share, before threads meet there."""
+        for layer in self.layers:
+            _ = layer.transposed
+
+    def work(self, n_samples: int) -> int:
+        """Multiply-adds of one forward pass."""
+        return self.n_connections * n_samples
+
     def forward(
         self,
         batch: Batch,
-        workers: Workers,
+        member: Member,
         *,
         training: bool = False,
         mask: Callable | None = None,
@@ -162,84 +173,72 @@ class Network:
         rows of a hidden layer's activations, the same whenever it is called for this
         batch.
         """
-        for depth in range(len(self.layers)):
-            self._forward_layer(depth, batch, workers, training, mask)
-
-    def _forward_layer(self, depth, batch, workers, training, mask):
-        layer, is_hidden = self.layers[depth], depth < len(self.hidden)
-        x, u, z = batch.inputs(depth), batch.u[depth], batch.z[depth]
-
-        def rows(start, stop):
-            layer.forward(x, u, start, stop)
-            if is_hidden:
+        for depth, layer in enumerate(self.layers):
+            u, z = batch.u[depth], batch.z[depth]
+            rows = member.part(layer.shares(member.n_threads))
+            layer.forward(batch.inputs(depth), u, *rows)
+            if depth < len(self.hidden):
                 a = batch.a[depth]
-                self.hidden[depth].forward(u, z, a, start, stop, training=training)
+                self.hidden[depth].forward(u, z, a, *rows, training=training)
                 if mask is not None:
-                    mask(depth, a, start, stop)
-
-        work = layer.n_connections * batch.size
-        workers.run(rows, layer.shares(workers.n_threads), work)
+                    mask(depth, a, *rows)
+            member.wait()
 
     def backward(
         self,
         batch: Batch,
-        workers: Workers,
-        step: Callable | None = None,
+        member: Member,
         mask: Callable | None = None,
         skips: Any = None,
     ) -> None:
         """Propagate the last layer's gradient ``batch.dz[-1]`` down to the first.
 
-        Calls ``step(layer, x, dz)`` on each layer, with its inputs and the gradient at
-        its outputs, once nothing else needs the layer's weights. ``skips`` adds what
-        reaches a layer's inputs by shortcuts.
+        ``skips`` adds what reaches a layer's inputs by shortcuts.
         """
-        for depth in reversed(range(len(self.layers))):
-            if depth > 0:
-                self._backward_input(depth, batch, workers, mask, skips)
-            if step is not None:
-                step(self.layers[depth], batch.inputs(depth), batch.dz[depth])
-
-    def _backward_input(self, depth, batch, workers, mask, skips):
-        layer, dz = self.layers[depth], batch.dz[depth]
-        u, z, dx = batch.u[depth - 1], batch.z[depth - 1], batch.dz[depth - 1]
-
-        def rows(start, stop):
-            layer.backward_input(dz, dx, start, stop)
+        for depth in reversed(range(1, len(self.layers))):
+            layer, dx = self.layers[depth], batch.dz[depth - 1]
+            rows = member.part(layer.input_shares(member.n_threads))
+            layer.backward_input(batch.dz[depth], dx, *rows)
             if skips is not None:
-                skips.backward_input(depth, batch, start, stop)
+                skips.backward_input(depth, batch, *rows)
             if mask is not None:
-                mask(depth - 1, dx, start, stop)
-            self.hidden[depth - 1].backward(u, z, dx, start, stop)
-
-        work = layer.n_connections * batch.size
-        workers.run(rows, layer.input_shares(workers.n_threads), work)
+                mask(depth - 1, dx, *rows)
+            u, z = batch.u[depth - 1], batch.z[depth - 1]
+            self.hidden[depth - 1].backward(u, z, dx, *rows)
+            member.wait()
 
     def logits(self, X, rows: np.ndarray, workers: Workers) -> np.ndarray:
         """Outputs before the link function, of shape (n_rows, n_outputs)."""
         logits = np.empty((rows.size, self.sizes[-1]), self.dtype)
-        buffers = self.buffers(min(PREDICTION_BATCH, rows.size), training=False)
-        skipping: dict[int, Callable] = {}
-        for first in range(0, rows.size, PREDICTION_BATCH):
-            chunk = rows[first : first + PREDICTION_BATCH]
-            batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
-            gather(X, chunk, batch.x)
-            for depth in range(len(self.layers)):
-                if depth > 0 and self.layers[depth].prefers_skipping(batch.inputs(depth)):
-                    self._forward_skipping(depth, batch, workers, skipping)
-                else:
-                    self._forward_layer(depth, batch, workers, training=False, mask=None)
-            logits[first : first + chunk.size] = batch.z[-1].T
+        fitting = max(SMALLEST_PREDICTION_BATCH, PREDICTION_ENTRIES // sum(self.sizes))
+        size = max(1, min(PREDICTION_BATCH, fitting, rows.size))
+
+        def predict(member):
+            buffers = self.buffers(size, training=False)
+            skipping: dict[int, Callable] = {}
+            for first in range(member.rank * size, rows.size, member.n_threads * size):
+                chunk = rows[first : first + size]
+                batch = buffers if chunk.size == size else buffers.first(chunk.size)
+                gather(X, chunk, batch.x, 0, chunk.size)
+                self._predict(batch, skipping)
+                logits[first : first + chunk.size] = batch.z[-1].T
+
+        workers.run(predict, self.work(rows.size))
         return logits
 
-    def _forward_skipping(self, depth, batch, workers, skipping):
-        """What `_forward_layer` does, skipping inputs that are zero; keeps copies."""
-        if depth not in skipping:
-            skipping[depth] = self.layers[depth].skipping_forward()
-        x, u = batch.inputs(depth), batch.u[depth]
-        shares = np.linspace(0, batch.size, workers.n_threads + 1).astype(int).tolist()
-        work = self.layers[depth].n_connections * batch.size
-        workers.run(partial(skipping[depth], x, u), shares, work)
-        if depth < len(self.hidden):
-            z, a = batch.z[depth], batch.a[depth]
-            self.hidden[depth].forward(u, z, a, 0, u.shape[0], training=False)
+    def _predict(self, batch, skipping):
+        """A forward pass that skips inputs that are zero where it is faster.
+
+        ``skipping`` holds by depth the functions that do.
+        """
+        for depth, layer in enumerate(self.layers):
+            x, u, z = batch.inputs(depth), batch.u[depth], batch.z[depth]
+            if depth == 0 or not layer.prefers_skipping(x):
+                layer.forward(x, u, 0, layer.n_out)
+            else:
+                if depth not in skipping:
+                    skipping[depth] = layer.skipping_forward()
+                skipping[depth](x, u, 0, batch.size)
+            if depth < len(self.hidden):
+                a = batch.a[depth]
+                self.hidden[depth].forward(u, z, a, 0, layer.n_out, training=False)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -84,6 +85,7 @@ class Adam:
 OPTIMIZERS = {"sgd": SGD, "adam": Adam}
 
 
+@cache
 def flush_limit(dtype) -> float:
     """Magnitude below which gradients and velocities are set to zero.
 

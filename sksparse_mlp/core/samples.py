@@ -10,15 +10,16 @@ from scipy import sparse
 from sksparse_mlp.core import kernels
 
 
-def gather(X: Any, rows: np.ndarray, x: np.ndarray) -> None:
-    """Write the given rows of X into the columns of x, of shape (n_features, batch).
+def gather(X: Any, rows: np.ndarray, x: np.ndarray, start: int, stop: int) -> None:
+    """Write rows of X into the columns ``[start, stop)`` of x, (n_features, batch).
 
-    X is a C-contiguous array or a CSR matrix, which is made dense one batch at a time.
+    Column s takes row ``rows[s]`` of X, a C-contiguous array or a CSR matrix, which is
+    made dense one batch at a time.
     """
     if sparse.issparse(X):
-        kernels.gather_csr(X.data, X.indices, X.indptr, rows, x)
+        kernels.gather_csr(X.data, X.indices, X.indptr, rows, x, start, stop)
     else:
-        kernels.gather_dense(X, rows, x)
+        kernels.gather_dense(X, rows, x, start, stop)
 
 
 @dataclass

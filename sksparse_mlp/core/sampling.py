@@ -5,6 +5,11 @@ import math
 import numpy as np
 from scipy import optimize
 
+from sksparse_mlp.core import kernels
+
+# Candidates that are looked at together.
+BLOCK = 2**13
+
 
 def sample_sorted(rng: np.random.Generator, population: int, size: int) -> np.ndarray:
     """Draw ``size`` distinct integers of ``range(population)``, sorted.
@@ -28,14 +33,16 @@ def sample_sorted(rng: np.random.Generator, population: int, size: int) -> np.nd
     """
     if size > population // 2:
         left_out = sample_sorted(rng, population, population - size)
-        return np.delete(np.arange(population, dtype=np.int64), left_out)
+        others = np.empty(size, np.int64)
+        kernels.list_others(left_out, others)
+        return others
     drawn = _sorted_draws(rng, population, size)
     while drawn.size < size:
         more = _sorted_draws(rng, population, size - drawn.size)
-        # A stable sort of two sorted runs is one linear merge.
-        drawn = _distinct(np.sort(np.concatenate([drawn, more]), kind="stable"))
+        drawn = np.unique(np.concatenate([drawn, more]))
     surplus = rng.choice(drawn.size, drawn.size - size, replace=False)
-    return np.delete(drawn, surplus)
+    kernels.drop_places(drawn, np.sort(surplus))
+    return drawn[:size]
 
 
 def sample_weighted(
@@ -82,15 +89,30 @@ def sample_weighted(
         horizon = _horizon(likelihood, n_free_of, expected)
         n_candidates = rng.binomial(n_free, -math.expm1(-horizon))
         candidates = sample_sorted(rng, n_free, n_candidates)
-        rates = likelihood[to_positions(candidates, taken) % n_columns]
-        chances = rng.random(candidates.size) * -math.expm1(-horizon)
-        arrived = np.flatnonzero(chances < -np.expm1(-rates * horizon))
+        arrived, times = _arrivals(rng, candidates, taken, likelihood, horizon)
         if arrived.size >= size:
             break
         expected *= 2
-    times = -np.log1p(-chances[arrived]) / rates[arrived]
     first = np.argpartition(times, size - 1)[:size]
-    return candidates[np.sort(arrived[first])]
+    first.sort()
+    return arrived[first]
+
+
+def _arrivals(rng, candidates, taken, likelihood, horizon):
+    """Which of the candidates arrive before the horizon, and when.
+
+    ``candidates`` lose their values, block by block.
+    """
+    n_arrived, times = 0, [np.empty(0)]
+    for start in range(0, candidates.size, BLOCK):
+        ranks = candidates[start : start + BLOCK]
+        rates = likelihood[to_positions(ranks, taken) % likelihood.size]
+        chances = rng.random(ranks.size) * -math.expm1(-horizon)
+        arrives = chances < -np.expm1(-rates * horizon)
+        times.append(-np.log1p(-chances[arrives]) / rates[arrives])
+        n_before, n_arrived = n_arrived, n_arrived + times[-1].size
+        candidates[n_before:n_arrived] = ranks[arrives]
+    return candidates[:n_arrived], np.concatenate(times)
 
 
 def _horizon(likelihood, n_free_of, expected):
@@ -108,13 +130,15 @@ def _horizon(likelihood, n_free_of, expected):
 
 
 def to_ranks(positions: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Ranks of free positions among all that are not taken; ``taken`` is sorted."""
+    """Ranks of free positions among all that are not taken; both are sorted."""
     return positions - np.searchsorted(taken, positions)
 
 
 def to_positions(ranks: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Positions from their ranks among all that are not taken; ``taken`` is sorted."""
-    return ranks + np.searchsorted(taken - np.arange(taken.size), ranks, side="right")
+    """Positions from their ranks among all that are not taken; both are sorted."""
+    positions = np.empty(ranks.size, np.int64)
+    kernels.free_positions(ranks, taken, positions)
+    return positions
 
 
 def _sorted_draws(rng, population, size):
@@ -123,11 +147,7 @@ def _sorted_draws(rng, population, size):
         return np.empty(0, np.int64)
     expected = -population * math.log1p(-size / population)
     n_draws = math.ceil(expected + 4 * math.sqrt(expected) + 1)
-    gaps = rng.standard_exponential(n_draws + 1)
-    np.cumsum(gaps, out=gaps)
-    draws = (gaps[:-1] / gaps[-1] * population).astype(np.int64)
-    return _distinct(np.minimum(draws, population - 1))
-
-
-def _distinct(values):
-    return values[np.flatnonzero(np.diff(values, prepend=-1))]
+    sums = rng.standard_exponential(n_draws + 1)
+    np.cumsum(sums, out=sums)
+    drawn = sums.view(np.int64)
+    return drawn[: kernels.distinct_draws(sums, population, drawn)]

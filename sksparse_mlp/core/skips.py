@@ -34,16 +34,16 @@ class Skips:
         }
         self._used: list[int] = []
 
-    def forward(self, batch: Batch, dropout: float, rng: np.random.Generator) -> None:
-        """Add the products of the matrices to the outputs of the network.
-
-        Each is left out of this batch with probability ``dropout``.
-        """
+    def draw(self, dropout: float, rng: np.random.Generator) -> None:
+        """Leave each matrix out of the next batch with probability ``dropout``."""
         used = rng.random(len(self.matrices)) >= dropout
         self._used = [k for k, use in zip(self.matrices, used, strict=True) if use]
-        z = batch.z[-1]
+
+    def forward(self, batch: Batch, start: int, stop: int) -> None:
+        """Add the products of the matrices to some outputs of the network."""
         for depth in self._used:
-            kernels.add_product(self.matrices[depth], batch.inputs(depth), z, 0, z.shape[0])
+            matrix, x = self.matrices[depth], batch.inputs(depth)
+            kernels.add_product(matrix, x, batch.z[-1], start, stop)
 
     def backward_input(self, depth: int, batch: Batch, start: int, stop: int) -> None:
         """Add the gradient that reaches some inputs of layer ``depth`` by its shortcut."""

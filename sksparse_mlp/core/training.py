@@ -10,10 +10,16 @@ import numpy as np
 
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.evolution import Evolution
+from sksparse_mlp.core.gradients import (
+    differentiate_loss,
+    fill_inputs,
+    gradient_flow,
+    observed,
+)
 from sksparse_mlp.core.learning_rates import LearningRate
 from sksparse_mlp.core.network import Batch, Dropout, Network
-from sksparse_mlp.core.optimizers import SGD, Adam, flush_limit
-from sksparse_mlp.core.samples import Samples, gather
+from sksparse_mlp.core.optimizers import SGD, Adam
+from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.workers import Workers
 
@@ -66,6 +72,8 @@ class Training:
         Stream for shuffling and dropout.
     records_train_score : bool
         Whether the records have the accuracy on the training samples.
+    records_gradient_flow : bool
+        Whether they have the effective gradient flow of some of these.
     """
 
     network: Network
@@ -80,6 +88,7 @@ class Training:
     patience: Patience
     data_rng: np.random.Generator
     records_train_score: bool = False
+    records_gradient_flow: bool = False
     epoch: int = 0
     n_updates: int = 0
     n_seen: int = 0
@@ -111,9 +120,9 @@ class Training:
         Evolution between epochs happens when the next record is asked for, and is
         entered in the last one: a consumer that stops leaves the network as trained.
 
-        When a loss or a weight is no longer finite, the network is set back to the end
-        of the last epoch and ``diverged`` is set. With ``validation``, the network ends
-        as it was at its best validation score.
+        When a loss or a weight is no longer finite, the network is set back to the
+        beginning of the epoch and ``diverged`` is set; an interrupt sets it back too.
+        With ``validation``, the network ends as it was at its best validation score.
         """
         best = None
         self.diverged = self.finished = False
@@ -122,37 +131,54 @@ class Training:
         )
         self.evolution.attach(self.network)
         evolve = partial(self._evolve, samples, buffers, workers)
-        self._last = self.network.copy()
         self.network.add_slots(self.optimizer.n_slots)
         try:
             for remaining in reversed(range(n_epochs)):
                 self._begin_epoch(is_last=remaining == 0)
+                self._remember()
                 record = self._train_epoch(samples, buffers, workers, evolve)
                 if self.diverged:
-                    self.network, self._skips = self._last, None
+                    self._restore()
+                    self._skips = None
                     self.finished = True
                     return
+                self._last = None
+                if self.records_gradient_flow:
+                    some = observed(samples, self.batch_size)
+                    flow = gradient_flow(self.network, some, buffers, workers)
+                    record["effective_gradient_flow"] = float(flow.mean())
                 progress = self._judge(record, samples, validation, workers)
                 # While inputs leave, neither the best network nor a plateau is known.
                 settled = not self.evolution.is_selecting
                 is_best = settled and self.patience.update(progress)
-                self._last = self.network.copy()
                 if is_best and validation is not None:
-                    best = self._last
+                    best = self.network.copy()
                 plateau = self.patience.is_exhausted() and self.learning_rate.on_plateau()
                 self.finished = plateau or remaining == 0
                 yield record
                 if self.finished:
                     return
                 if self.evolution.every is None:
+                    self._remember()
                     evolve(record)
         except KeyboardInterrupt:
-            self.network = self._last
+            self._restore()
             raise
         finally:
             self._last = None
             if best is not None:
                 self.network = best
+
+    def _remember(self):
+        """Keep a copy of the network, as it is sound."""
+        # Never two: each takes a fifth of the memory of the training.
+        self._last = None
+        self._last = self.network.copy()
+
+    def _restore(self):
+        """Set the network back to the kept copy; without one it is sound itself."""
+        if self._last is not None:
+            self.network = self._last
 
     def _begin_epoch(self, *, is_last):
         """Set the epoch's zeta; have skips if they are wanted and evolution follows."""
@@ -186,7 +212,6 @@ class Training:
                 evolve(record)
             chunk = rows[first : first + self.batch_size]
             batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
-            gather(samples.X, chunk, batch.x)
             scale = 1 / (chunk.size * mean_weight)
             loss += chunk.size * self._update(samples, chunk, batch, rate, scale, workers)
             if not math.isfinite(loss):
@@ -205,42 +230,57 @@ class Training:
 
     def _update(self, samples, rows, batch: Batch, rate, scale, workers) -> float:
         """One optimizer step; return the batch's mean loss before it."""
-        network = self.network
-        mask = self._draw_mask()
-        network.forward(batch, workers, training=True, mask=mask)
-        if self._skips is not None:
-            self._skips.forward(batch, self.evolution.growth.skip_dropout, self.data_rng)
-        tiny = flush_limit(network.dtype)
-        total = network.loss.value_and_gradient(
-            batch.z[-1], samples.y, samples.weights, rows, batch.dz[-1], tiny
-        )
-        if self.alpha > 0:
-            squares = sum(kernels.sum_of_squares(layer.weights) for layer in network.layers)
-            total += 0.5 * self.alpha * squares
-        if not math.isfinite(total):
+        network, mask, skips = self.network, self._draw_mask(), self._skips
+        squares = np.zeros(len(network.layers))
+        if skips is not None:
+            skips.draw(self.evolution.growth.skip_dropout, self.data_rng)
+
+        def update(member):
+            self._sum_squares(squares, member)
+            fill_inputs(samples, rows, batch, member)
+            network.forward(batch, member, training=True, mask=mask)
+            if skips is not None:
+                skips.forward(batch, *member.share(network.sizes[-1]))
+                member.wait()
+            differentiate_loss(network, samples, rows, batch, member)
+            network.backward(batch, member, mask, skips)
+            self._step_layers(batch, rate, scale, member)
+
+        network.prepare()
+        workers.run(update, 3 * network.work(batch.size))
+        loss = float(batch.losses.sum() + 0.5 * self.alpha * squares.sum())
+        if not math.isfinite(loss):
             return math.nan
         self.n_updates += 1
-
-        def step(layer, x, dz):
-            update = self.optimizer.step(
-                layer, x, dz, rate, self.n_updates, self.alpha, scale
-            )
-            work = layer.n_connections * batch.size
-            workers.run(update, layer.shares(workers.n_threads), work)
-
-        network.backward(batch, workers, step, mask, self._skips)
-        if self._skips is not None:
+        if skips is not None:
             factor = self.evolution.growth.learning_rate_factor
-            self._skips.step(batch, self.optimizer, factor * rate, scale)
+            skips.step(batch, self.optimizer, factor * rate, scale)
         for unit in network.hidden:
             unit.step(self.optimizer, rate, self.n_updates, scale)
-        return total * scale
+        return loss * scale
+
+    def _sum_squares(self, squares, member):
+        """Enter the sums of squares of this thread's layers, for the penalty."""
+        if self.alpha == 0:
+            return
+        for depth in range(member.rank, squares.size, member.n_threads):
+            squares[depth] = kernels.sum_of_squares(self.network.layers[depth].weights)
+
+    def _step_layers(self, batch, rate, scale, member):
+        """Let the weights and biases of this thread's rows follow their gradient."""
+        for depth, layer in enumerate(self.network.layers):
+            step = self.optimizer.step(
+                layer, batch.inputs(depth), batch.dz[depth],
+                rate, self.n_updates + 1, self.alpha, scale,
+            )  # fmt: skip
+            step(*member.part(layer.shares(member.n_threads)))
 
     def _is_sound(self, batch, workers):
         """Whether the weights are finite and give finite outputs."""
         if not self.network.is_finite():
             return False
-        self.network.forward(batch, workers)
+        work = self.network.work(batch.size)
+        workers.run(lambda member: self.network.forward(batch, member), work)
         return bool(np.isfinite(batch.z[-1]).all())
 
     def _draw_mask(self):
@@ -270,15 +310,18 @@ class Training:
         if self.evolution.growth.signal != "gradient" or self.evolution.zeta == 0:
             return lambda depth: None
         rows = self.evolution.rng.choice(samples.rows, buffers.size, replace=False)
-        gather(samples.X, rows, buffers.x)
         # Copies of the hidden units spare the moving averages of their moments.
         hidden = [unit.copy() for unit in self.network.hidden]
         network = Network(self.network.layers, hidden, self.network.loss)
-        network.forward(buffers, workers, training=True)
-        network.loss.value_and_gradient(
-            buffers.z[-1], samples.y, samples.weights, rows, buffers.dz[-1], 0.0
-        )
-        network.backward(buffers, workers)
+
+        def differentiate(member):
+            fill_inputs(samples, rows, buffers, member)
+            network.forward(buffers, member, training=True)
+            differentiate_loss(network, samples, rows, buffers, member)
+            network.backward(buffers, member)
+
+        network.prepare()
+        workers.run(differentiate, 2 * network.work(buffers.size))
         return lambda depth: (buffers.inputs(depth), buffers.dz[depth])
 
     def _score(self, validation, workers):

@@ -1,16 +1,18 @@
 """Small networks, batches and evolutions; comparisons and numerical derivatives."""
 
+import threading
 from itertools import pairwise
 
 import numpy as np
 
 from sksparse_mlp.activations import ACTIVATIONS
+from sksparse_mlp.core import workers
 from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
 from sksparse_mlp.core.network import Dropout, Network
-from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.core.workers import ALONE, Member, Workers
 from sksparse_mlp.initializers import HeNormal
 from sksparse_mlp.schedules import Constant
 from sksparse_mlp.topology import RandomGrowth
@@ -104,28 +106,89 @@ def total_loss(network, batch, mask=None, skips=None):
     """The loss of a forward pass; leaves its gradient in ``batch.dz[-1]``."""
     rng = np.random.default_rng(3)
     y = rng.integers(max(2, network.sizes[-1]), size=BATCH)
-    network.forward(batch, HERE, training=True, mask=mask)
+    network.forward(batch, ALONE, training=True, mask=mask)
     if skips is not None:
-        skips.forward(batch)
-    return network.loss.value_and_gradient(
-        batch.z[-1], y, rng.uniform(0.5, 2, BATCH), np.arange(BATCH), batch.dz[-1], 0.0
-    )
+        skips.forward(batch, 0, network.sizes[-1])
+    network.loss.value_and_gradient(
+        batch.z[-1], y, rng.uniform(0.5, 2, BATCH), np.arange(BATCH),
+        batch.dz[-1], batch.losses, 0.0, 0, BATCH,
+    )  # fmt: skip
+    return batch.losses.sum()
 
 
 def gradients(network, batch, mask=None, skips=None):
     """Analytic gradients of the inputs, then of weights and biases layer by layer."""
-    collected = {}
-
-    def step(layer, x, dz):
-        collected[id(layer)] = layer.gradient(x, dz)
-        dx = np.empty_like(x)
-        layer.backward_input(dz, dx, 0, layer.n_in)
-        collected["inputs"] = dx
-
     total_loss(network, batch, mask, skips)
-    network.backward(batch, HERE, step, mask, skips)
-    by_layer = [g for layer in network.layers for g in collected[id(layer)]]
-    return [collected["inputs"], *by_layer]
+    network.backward(batch, ALONE, mask, skips)
+    of_inputs, first = np.empty_like(batch.x), network.layers[0]
+    first.backward_input(batch.dz[0], of_inputs, 0, first.n_in)
+    return [of_inputs, *layer_gradients(network, batch)]
+
+
+def layer_gradients(network, batch):
+    """Gradients of weights and biases layer by layer, after a backward pass."""
+    return [
+        gradient
+        for depth, layer in enumerate(network.layers)
+        for gradient in layer.gradient(batch.inputs(depth), batch.dz[depth])
+    ]
+
+
+class TakingTurns:
+    """A team of which one member at a time works, until its next meeting.
+
+    Whoever reads what another member has not yet written, for want of a meeting, gets
+    what was there before. ``step`` is 1 if the first member begins, -1 if the last does.
+    """
+
+    def __init__(self, n_threads, step):
+        self.n_threads, self._step = n_threads, step
+
+    def run(self, task, work):
+        self._turns = [threading.Semaphore(0) for _ in range(self.n_threads)]
+        self._errors = []
+        players = [
+            threading.Thread(
+                target=self._play, args=(task, Member(k, self.n_threads, self))
+            )
+            for k in range(self.n_threads)
+        ]
+        for player in players:
+            player.start()
+        self._playing = 0 if self._step > 0 else self.n_threads - 1
+        self._turns[self._playing].release()
+        for player in players:
+            player.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def meet(self, n_arrivals):
+        me = self._playing
+        self._pass_on()
+        self._await_turn(me)
+
+    def _play(self, task, member):
+        try:
+            self._await_turn(member.rank)
+            task(member)
+        except BaseException as error:
+            self._errors.append(error)
+        self._pass_on()
+
+    def _await_turn(self, rank):
+        # Only a member that misses a meeting lets others wait.
+        assert self._turns[rank].acquire(timeout=20)
+
+    def _pass_on(self):
+        self._playing = (self._playing + self._step) % self.n_threads
+        self._turns[self._playing].release()
+
+
+def share_all_work(monkeypatch):
+    """Up to eight threads share even the smallest work, whatever cores there are."""
+    monkeypatch.setattr(workers, "MIN_WORK", 0)
+    monkeypatch.setattr(workers.Pace, "shares", lambda pace: True)
+    monkeypatch.setattr(workers, "available_cores", lambda: 8)
 
 
 def hidden_gradients(network):
@@ -177,7 +240,7 @@ def smooth_problem(mask, **kwargs):
         network = new_network(**kwargs, seed=seed)
         batch = new_batch(network, seed)
         batch.x *= 2
-        network.forward(batch, HERE, training=True, mask=mask)
+        network.forward(batch, ALONE, training=True, mask=mask)
         is_alive = all(np.ptp(a) > 0 for a in batch.a)
         if is_alive and is_away_from_kinks(network, batch):
             return network, batch

@@ -196,6 +196,58 @@ def test_number_of_inputs_is_cubic_in_the_rest_of_the_selection(n_epochs, n_inpu
         assert evolution.is_selecting == (evolution.alive[0].size > n_inputs)
 
 
+def test_layer_without_connections_to_neurons_that_left_stays_as_it_is():
+    network = wide_network()
+    evolution = new_evolution(n_inputs=3)
+    evolution.attach(network)
+    layer = network.layers[0]
+    pattern, transposed = layer.indices, layer.transposed
+    assert evolution._drop_dead(network, 0) == 0
+    assert layer.indices is pattern
+    assert layer.transposed is transposed
+    evolution.alive[0] = np.arange(20)
+    expected = np.sum(layer.indices >= 20)
+    assert evolution._drop_dead(network, 0) == expected > 0
+    np.testing.assert_array_equal(layer.indices < 20, True)
+
+
+class Measuring(RandomGrowth):
+    """Notes whether the transposed pattern is still there before a layer evolves."""
+
+    def __init__(self, layer):
+        self.layer, self.scale = layer, 0.0
+        self.found = []
+
+    def evolve(self, *arguments):
+        self.found.append(self.layer._transposed is not None)
+        return super().evolve(*arguments)
+
+
+def test_layer_whose_part_evolves_gives_its_transposed_pattern_back_before():
+    network = wide_network()
+    layer = network.layers[0]
+    growth = Measuring(layer)
+    evolution = new_evolution(growth=growth)
+    evolution.attach(network)
+    evolution.alive[0] = np.arange(20)
+    evolution._drop_dead(network, 0)
+    layer.transposed  # noqa: B018, it is computed when asked for
+    evolution.zeta = 0.3
+    evolution.evolve(network, nothing)
+    assert growth.found == [False] * 3
+
+
+def test_inputs_are_counted_only_where_they_are_selected(monkeypatch):
+    network, asked = wide_network(), []
+    layer = network.layers[0]
+    fan_out = property(lambda self: asked.append(self) or np.ones(self.n_in, int))
+    monkeypatch.setattr(type(layer), "fan_out", fan_out)
+    new_evolution().attach(network)
+    assert not asked
+    new_evolution(n_inputs=3).attach(network)
+    assert asked == [layer]
+
+
 @pytest.mark.parametrize("zeta", [0.0, 0.3])
 @pytest.mark.parametrize("n_inputs", [1, 3, 10, 30])
 def test_weakest_inputs_leave_for_good_and_their_connections_move(n_inputs, zeta):

@@ -144,8 +144,9 @@ def loss_arguments(rng, dtype, batch, n_classes):
     y = rng.integers(max(n_classes, 2), size=n_samples)
     weights = rng.exponential(size=n_samples).astype(dtype)
     rows = rng.permutation(n_samples)[:batch]
-    arguments = {"z": z, "y": y, "weights": weights, "rows": rows}
-    return arguments | {"dz": np.empty_like(z), "tiny": 1e-3}
+    arguments = {"z": z, "y": y, "weights": weights, "rows": rows, "tiny": 1e-3}
+    arguments |= {"dz": np.full_like(z, np.nan), "losses": np.full(batch, np.nan)}
+    return arguments | {"start": 0, "stop": batch}
 
 
 def softmax_arguments(rng, dtype, batch):
@@ -163,21 +164,132 @@ def gather_arguments(rng, dtype, batch):
     rows = rng.integers(X.shape[0], size=batch)
     arguments = {"X": rng.standard_normal(X.shape).astype(dtype), "rows": rows}
     arguments |= {"data": X.data, "indices": X.indices, "indptr": X.indptr}
+    arguments |= {"start": 0, "stop": batch}
     return arguments | {"x": np.full((X.shape[1], batch), np.nan, dtype)}
 
 
 def topology_arguments(rng, dtype, batch):
+    """Odd batches are of layers that get more connections than they lose."""
     indptr, indices = random_pattern(rng)
-    keep = rng.random(indices.size) < 0.7
-    n_free = len(FAN_INS) * N_INPUTS - keep.sum()
-    ranks = np.sort(rng.choice(n_free, np.sum(~keep), replace=False))
-    arguments = {"indptr": indptr, "indices": indices, "keep": keep, "ranks": ranks}
+    n_rows, keep = len(FAN_INS), rng.random(indices.size) < 0.7
+    n_free, n_new = n_rows * N_INPUTS - keep.sum(), np.sum(~keep) + 5 * (batch % 2)
+    size = keep.sum() + n_new
+    arguments = {"indptr": indptr, "indices": indices, "keep": keep}
+    arguments["ranks"] = np.sort(rng.choice(n_free, n_new, replace=False))
+    arguments["grown"] = np.sort(rng.choice(size, n_new, replace=False))
     arguments |= {"n_columns": N_INPUTS, "new_indptr": np.empty_like(indptr)}
-    arguments |= {"new_indices": np.empty_like(indices)}
-    arguments["values"] = rng.standard_normal(indices.size).astype(dtype)
-    arguments["out"] = np.empty_like(arguments["values"])
-    arguments["source"] = np.where(keep, rng.permutation(indices.size), -1)
+    arguments |= {"new_indices": np.empty(size, np.int32)}
+    arguments["values"] = rng.standard_normal(size).astype(dtype)
+    arguments["weights"] = rng.standard_normal(indices.size).astype(dtype)
+    arguments["factors"] = rng.standard_normal(n_rows).astype(dtype)
+    arguments["inputs"] = rng.random(N_INPUTS) < 0.7
+    arguments["outputs"] = rng.random(n_rows) < 0.7
+    arguments["positions"] = np.empty(keep.sum(), np.int64)
     return arguments
+
+
+def transpose_arguments(rng, dtype, batch):
+    arguments = topology_arguments(rng, dtype, batch)
+    places = np.empty((2, arguments["indices"].size), np.int32)
+    arguments |= {"new_indptr": np.empty(N_INPUTS + 1, np.int32)}
+    return arguments | {"new_indices": places[0], "positions": places[1]}
+
+
+def row_sums_arguments(rng, dtype, batch):
+    return topology_arguments(rng, dtype, batch) | {"sums": rng.random(len(FAN_INS))}
+
+
+def column_sums_arguments(rng, dtype, batch):
+    arguments = topology_arguments(rng, dtype, batch) | {"sums": rng.random(N_INPUTS)}
+    return arguments | {"counts": rng.integers(5, size=N_INPUTS)}
+
+
+def signs_arguments(rng, dtype, batch):
+    """Weights of both signs and both zeros; the sizes of one sign."""
+    weights = rng.integers(-3, 4, size=60).astype(dtype)
+    weights[::7] = -0.0
+    negative = bool(batch % 2)
+    count = np.sum(weights < 0) if negative else np.sum(weights >= 0)
+    sizes = np.empty(count + 1, dtype)
+    return {"weights": weights, "negative": negative, "sizes": sizes}
+
+
+def take_arguments(rng, dtype, batch):
+    values = rng.standard_normal(30).astype(dtype)
+    places = rng.integers(30, size=50).astype(np.int32)
+    return {"values": values, "places": places, "out": np.empty(50, dtype)}
+
+
+def draws_arguments(rng, dtype, batch):
+    """Many draws of the same integers in small batches, hardly any in large ones."""
+    sums = np.cumsum(rng.exponential(size=80))
+    # Divided by their end some sums are 1, which is beyond the range.
+    sums[-4:] = sums[-1]
+    drawn = np.full(sums.size, -7)
+    return {"sums": sums, "population": 30 * batch, "drawn": drawn}
+
+
+def sampling_arguments(rng, dtype, batch):
+    n_rows = len(FAN_INS)
+    chosen = np.sort(rng.choice(n_rows * N_INPUTS, 3 * batch, replace=False))
+    others = np.empty(n_rows * N_INPUTS - chosen.size, np.int64)
+    ranks = np.sort(rng.integers(others.size, size=40))
+    arguments = {"left_out": chosen, "others": others, "taken": chosen, "ranks": ranks}
+    arguments |= {"values": rng.integers(9, size=n_rows * N_INPUTS), "places": chosen}
+    return arguments | {"positions": np.empty(ranks.size, np.int64)}
+
+
+def split_arguments(rng, dtype, batch):
+    chosen = sampling_arguments(rng, dtype, batch)["left_out"]
+    arguments = {"positions": chosen, "n_columns": N_INPUTS}
+    arguments |= {"indptr": np.empty(len(FAN_INS) + 1, np.int32)}
+    return arguments | {"indices": np.empty(chosen.size, np.int32)}
+
+
+def distribution_arguments(rng, dtype, batch):
+    """Rows on both sides of zero, on one side, with repetitions, and constant ones."""
+    values = rng.standard_normal((len(FAN_INS), batch)).astype(dtype)
+    values[1], values[2] = abs(values[1]), -abs(values[2])
+    values[3], values[4] = np.maximum(values[3], 0), np.clip(values[4], -0.5, 0.25)
+    values[5], values[6] = 0, 1.25
+    values[7] *= np.finfo(dtype).tiny
+    values[8, ::2] *= np.finfo(dtype).max / 8
+    low, high = values.min(axis=1).astype(float), values.max(axis=1).astype(float)
+    middle = np.clip(0, low, high)
+    share = (middle - low) / np.where(low < high, high - low, 1)
+    arguments = {"values": values, "low": low, "middle": middle, "high": high}
+    arguments |= {"classes": rng.integers(3, size=batch), "n_below": np.ceil(8 * share)}
+    arguments["n_below"] = arguments["n_below"].astype(np.intp)
+    return arguments | {"counts": np.ones((len(FAN_INS), 3, 12), np.uint32)}
+
+
+def density_arguments(rng, dtype, batch):
+    """Grids of three classes with gaps and ends without points, and nodes without one."""
+    n_nodes, n_classes, scale = len(FAN_INS), 3, 8.0
+    n_bins = np.where(np.arange(n_nodes) % 4 == 2, 0, 200)
+    starts = np.concatenate([[0], np.cumsum(n_bins)])
+    sizes = rng.integers(1, 30, size=n_nodes * n_classes)
+    points = [np.sort(rng.choice(60, size, replace=False)) for size in sizes]
+    # Every other class has its upper half far from the lower one.
+    moved = [np.where(p > 30, p + 130 * (k % 2), p) for k, p in enumerate(points)]
+    arguments = {"points": np.concatenate(moved).astype(float), "scale": scale}
+    arguments |= {"weights": rng.exponential(size=sizes.sum()) + 1e-9, "starts": starts}
+    arguments |= {"indptr": np.concatenate([[0], np.cumsum(sizes)]), "n_bins": n_bins}
+    arguments |= {"precision": 0.5 / 4**2, "reach": 50.0}
+    arguments |= {"offsets": rng.standard_normal(n_classes), "low": np.full(n_nodes, -12.0)}
+    z = 10 * rng.standard_normal((n_nodes, batch)).astype(dtype)
+    arguments |= {"z": z, "taken": rng.random(z.shape) < 0.8}
+    # A value at the very end of the last grid.
+    z[-1, 0], arguments["taken"][-1, 0] = 12.875, True
+    arguments["table"] = rng.standard_normal((starts[-1], n_classes)).astype(dtype)
+    return arguments | {"totals": rng.standard_normal((batch, n_classes))}
+
+
+def binning_arguments(rng, dtype, batch):
+    arguments = density_arguments(rng, dtype, batch)
+    arguments["z"] = np.clip(arguments["z"], -12, 12)
+    counts = rng.exponential(size=(3, arguments["starts"][-1]))
+    return arguments | {"codes": rng.integers(3, size=batch), "counts": counts}
 
 
 ARGUMENTS = {
@@ -188,6 +300,7 @@ ARGUMENTS = {
     "forward_skipping_full": full_skipping_arguments,
     "sum_of_squares": topology_arguments,
     "weight_gradient": layer_arguments,
+    "add_weight_gradient": layer_arguments,
     "add_product": product_arguments,
     "product_gradient": product_arguments,
     "sgd_step": layer_arguments,
@@ -217,9 +330,29 @@ ARGUMENTS = {
     "gather_dense": gather_arguments,
     "gather_csr": gather_arguments,
     "merge_pattern": topology_arguments,
-    "take_or_zero": topology_arguments,
+    "move_values": topology_arguments,
+    "sizes_of_sign": signs_arguments,
+    "keep_among": topology_arguments,
+    "kept_positions": topology_arguments,
+    "transpose_pattern": transpose_arguments,
+    "take": take_arguments,
+    "count_each": column_sums_arguments,
+    "scale_rows": topology_arguments,
+    "all_finite": topology_arguments,
+    "sum_sizes_by_row": row_sums_arguments,
+    "sum_sizes_by_column": column_sums_arguments,
+    "distinct_draws": draws_arguments,
+    "drop_places": sampling_arguments,
+    "list_others": sampling_arguments,
+    "split_positions": split_arguments,
+    "free_positions": sampling_arguments,
     "free_gradient_sizes": product_arguments,
     "gradient_sizes_at": places_arguments,
+    "count_bins": distribution_arguments,
+    "count_cells": distribution_arguments,
+    "add_to_bins": binning_arguments,
+    "tabulate_log_densities": density_arguments,
+    "add_log_densities": density_arguments,
 }
 BY_RANGE = [
     name for name in KERNELS if "stop" in inspect.signature(getattr(naive, name)).parameters
@@ -465,6 +598,30 @@ def test_full_products_keep_what_is_not_finite_visible(name, bad):
     assert np.sum(output == -1) == np.sum(np.isfinite(output)) == n_taken
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_value_that_is_not_finite_is_found_anywhere(bad, dtype):
+    values = np.linspace(-1, 1, 37, dtype=dtype) * np.finfo(dtype).max
+    assert kernels.all_finite(values)
+    assert kernels.all_finite(values[:0])
+    for k in range(values.size):
+        with_bad = values.copy()
+        with_bad[k] = bad
+        assert not kernels.all_finite(with_bad)
+
+
+def test_values_next_to_an_end_are_counted_in_the_bin_beside_it():
+    high = np.random.default_rng(0).uniform(1, 2, size=200)
+    values, zeros = np.nextafter(high, 0)[:, np.newaxis], np.zeros(200)
+    classes, n_below = np.zeros(1, np.intp), np.zeros(200, np.intp)
+    counts = np.zeros((200, 1, 12), np.uint32)
+    kernels.count_cells(values, classes, zeros, zeros, high, n_below, counts)
+    assert np.all(counts[:, 0, -2] == 1)
+    counts = np.zeros((200, 1, 12), np.uint32)
+    kernels.count_cells(-values, classes, -high, zeros, zeros, n_below + 8, counts)
+    assert np.all(counts[:, 0, 1] == 1)
+
+
 # --- dropout as a source of randomness ------------------------------------------------
 
 SHAPE = (200, 300)
@@ -531,7 +688,7 @@ def test_loss_is_exact_and_free_of_subnormals_at_extreme_logits(name, dtype):
     tiny = float(np.finfo(dtype).tiny)
     arguments |= {"z": arguments["z"] / 8 * dtype(1e4), "tiny": tiny}
     actual = call(getattr(kernels, name), arguments)
-    assert np.isfinite(actual["returned"])
+    assert np.isfinite(actual["losses"]).all()
     assert_close(actual, call(getattr(naive, name), arguments), dtype)
     gradient = np.abs(actual["dz"])
     assert np.all((gradient == 0) | (gradient >= tiny))

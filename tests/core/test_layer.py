@@ -9,7 +9,8 @@ import pytest
 from scipy import sparse
 from scipy.stats import chisquare
 
-from sksparse_mlp.core.layer import SparseLayer, n_connections
+from sksparse_mlp.core import layer as module
+from sksparse_mlp.core.layer import SparseLayer, n_connections, required_bytes
 from sksparse_mlp.initializers import HeNormal
 
 HUGE = 3_000_000
@@ -21,6 +22,28 @@ def new_layer(n_in=30, n_out=20, epsilon=3.0, dtype=np.float64, seed=0):
     HeNormal()(layer, rng)
     layer.bias[:] = rng.standard_normal(n_out)
     return layer
+
+
+def extra_bytes(function, *, transposed=False):
+    """Bytes per connection that a function of a layer takes, at most, beyond its own.
+
+    The layer has one slot and, if wanted, its transposed pattern.
+    """
+    # The smaller layer has the kernels compiled.
+    for n in (100, 10_000):
+        tracemalloc.start()
+        layer = new_layer(n, n, epsilon=15, dtype=np.float32)
+        layer.add_slots(1)
+        if transposed:
+            layer.transposed  # noqa: B018, it is computed when asked for
+        size = layer.n_connections
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        result = function(layer)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        del result
+    return (peak - before) / size
 
 
 def dense(layer):
@@ -94,6 +117,49 @@ def test_layer_is_full_when_density_reaches_one(epsilon):
     layer = SparseLayer.random(5, 4, epsilon, np.random.default_rng(0), float)
     assert layer.is_full
     np.testing.assert_array_equal(positions_of(layer), np.arange(20))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_slots", [1, 2])
+@pytest.mark.parametrize("epsilon", [0.01, 3, 100])
+def test_required_bytes_are_those_of_a_layer_in_training(epsilon, n_slots, dtype):
+    layer = new_layer(epsilon=epsilon, dtype=dtype)
+    layer.add_slots(n_slots)
+    arrays = [layer.weights, layer.bias, layer.indptr, layer.indices, *layer.transposed]
+    arrays += [array for slots in layer.slots for array in slots]
+    expected = sum(array.nbytes for array in arrays)
+    assert required_bytes(30, 20, epsilon, dtype, n_slots) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "epsilon", "index_size"),
+    [
+        (2**31 - 1, 2, 0.01, 4),
+        (2**31, 2, 0.01, 8),
+        (2, 2**31 - 1, 0.01, 4),
+        (2, 2**31, 0.01, 8),
+        (2**20, 2**20, 1023, 4),
+        (2**20, 2**20, 1024, 8),
+    ],
+)
+def test_indices_beyond_32_bits_require_64(n_in, n_out, epsilon, index_size):
+    size = n_connections(n_in, n_out, epsilon)
+    expected = index_size * (3 * size + n_in + n_out + 2) + 8 * (size + n_out)
+    assert required_bytes(n_in, n_out, epsilon, np.float32, 1) == expected
+
+
+def test_layer_of_more_positions_than_can_be_told_apart_is_refused():
+    sizes = 2**27, np.int64(2**26 + 1)
+    message = "from 134217728 to 67108865 neurons"
+    with pytest.raises(ValueError, match=message):
+        SparseLayer.random(*sizes, 1e-9, np.random.default_rng(0), np.float32)
+
+
+def test_largest_layer_is_not_refused(monkeypatch):
+    monkeypatch.setattr(module, "MAX_POSITIONS", 600)
+    assert new_layer(30, 20).n_out == 20
+    with pytest.raises(ValueError, match=r"from 601 to 1 "):
+        new_layer(601, 1)
 
 
 def test_layer_without_connections_passes_its_biases_on():
@@ -232,6 +298,81 @@ def test_initialisation_takes_memory_of_the_connections_only():
     assert peak < 100 * (layer.n_connections + 2 * n)
 
 
+def test_random_pattern_takes_13_bytes_per_connection():
+    def draw(layer):
+        n, rng = layer.n_in, np.random.default_rng(0)
+        return SparseLayer.random(n, n, 15, rng, np.float32)
+
+    assert 8 < extra_bytes(draw) < 13
+
+
+def test_random_pattern_is_that_of_the_plain_twin():
+    layer = SparseLayer.random(300, 200, 3, np.random.default_rng(7), np.float32)
+    positions = naive.sample_sorted(np.random.default_rng(7), 300 * 200, 1500)
+    np.testing.assert_array_equal(positions_of(layer), positions)
+    assert layer.indptr.dtype == layer.indices.dtype == np.int32
+
+
+def test_positions_take_their_own_memory_only():
+    def positions(layer):
+        return layer.positions(np.ones(layer.n_connections, bool))
+
+    # The mask of the connections takes another byte.
+    assert extra_bytes(positions) < 9.1
+
+
+# --- rewiring in place ----------------------------------------------------------------
+
+
+def test_rewiring_to_as_many_connections_moves_values_in_place():
+    layer = new_layer()
+    layer.add_slots(2)
+    arrays = [layer.weights, *(slot for slot, _ in layer.slots)]
+    keep = np.arange(layer.n_connections) % 3 > 0
+    layer.rewire(keep, np.arange(np.sum(~keep)))
+    after = [layer.weights, *(slot for slot, _ in layer.slots)]
+    assert all(a is b for a, b in zip(arrays, after, strict=True))
+
+
+@pytest.mark.parametrize("n_new", [0, 3, 50, 90])
+def test_rewiring_leaves_copies_alone(n_new):
+    layer = new_layer()
+    layer.add_slots(1)
+    copy, before = layer.copy(), new_layer()
+    _ = copy.transposed
+    layer.rewire(np.arange(layer.n_connections) % 3 > 0, np.arange(n_new))
+    for name in ("indptr", "indices", "weights", "bias"):
+        np.testing.assert_array_equal(getattr(copy, name), getattr(before, name))
+    assert_transposed_is_right(copy)
+
+
+def test_smaller_layer_gives_memory_back():
+    layer = new_layer()
+    layer.add_slots(1)
+    layer.rewire(np.arange(layer.n_connections) % 3 > 0, np.empty(0, np.int64))
+    for array in (layer.weights, layer.slots[0][0]):
+        assert array.base is None
+        assert array.size == layer.n_connections
+
+
+@pytest.mark.parametrize(
+    ("n_new", "expected"), [(0, 1 + 8 / 3), (1, 1 + 8 / 3 + 4 + 4 / 3)]
+)
+def test_rewiring_takes_its_arguments_and_the_new_pattern(n_new, expected):
+    """Of three connections two are kept; none or as many grow."""
+
+    def rewire(layer):
+        keep = np.tile([True, True, False], layer.n_connections // 3)
+        layer.rewire(keep, np.arange(layer.n_connections // 3 * n_new))
+        assert layer._transposed is None
+
+    # Without new connections, an array that shrinks is there twice for a moment.
+    expected += 8 / 3 * (n_new == 0)
+    assert extra_bytes(rewire) < expected + 0.2
+    # The transposed pattern took 8.
+    assert extra_bytes(rewire, transposed=True) < max(expected - 8 + 0.2, 3.7)
+
+
 # --- what neurons have ----------------------------------------------------------------
 
 
@@ -255,6 +396,26 @@ def test_fan_out_counts_connections_of_weight_zero():
     assert not layer.input_strengths().any()
     assert layer.input_strengths().shape == (layer.n_in,)
     assert layer.output_strengths().shape == (layer.n_out,)
+
+
+def test_fan_out_is_the_same_with_and_without_a_transposed_pattern():
+    layer = new_layer()
+    counted = layer.fan_out
+    assert layer._transposed is None
+    _ = layer.transposed
+    np.testing.assert_array_equal(layer.fan_out, counted)
+    assert counted.size == layer.n_in
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_sums_over_a_layer_take_memory_of_the_neurons_only(transposed):
+    for function in (
+        SparseLayer.input_strengths,
+        SparseLayer.output_strengths,
+        SparseLayer.is_finite,
+        lambda layer: layer.fan_out,
+    ):
+        assert extra_bytes(function, transposed=transposed) < 0.4
 
 
 # --- layers among some of the neurons -------------------------------------------------
@@ -321,6 +482,34 @@ def test_layer_takes_its_part_back_as_it_was(name, epsilon, index_dtype):
 
 
 @by_part
+def test_connections_among_neurons_are_told_from_others(name):
+    inputs, outputs = SOME[name]
+    layer = new_layer()
+    rows = np.repeat(np.arange(layer.n_out), layer.fan_in)
+    expected = np.isin(layer.indices, inputs) & np.isin(rows, outputs)
+    np.testing.assert_array_equal(layer.among(inputs, outputs), expected, strict=True)
+
+
+def test_parts_of_a_layer_take_memory_of_their_pattern_only():
+    def restrict(layer):
+        neurons = np.arange(layer.n_in)
+        return layer.restricted(neurons, neurons)
+
+    def restrict_and_return(layer):
+        neurons = np.arange(layer.n_in)
+        layer.take_restricted(layer.restricted(neurons, neurons), neurons, neurons)
+
+    def among(layer):
+        neurons = np.arange(layer.n_in)
+        return layer.among(neurons, neurons)
+
+    assert extra_bytes(restrict) < 4.8
+    # Two patterns for a moment.
+    assert extra_bytes(restrict_and_return) < 9
+    assert extra_bytes(among) < 1.4
+
+
+@by_part
 def test_layer_takes_the_changes_of_its_part(name):
     inputs, outputs = SOME[name]
     layer = layer_among(inputs, outputs)
@@ -373,6 +562,31 @@ def test_coef_and_layer_share_no_memory(container):
     assert not np.shares_memory(coef.data, layer.weights)
     assert not np.shares_memory(back.weights, coef.data)
     assert not np.shares_memory(back.bias, layer.bias)
+
+
+def test_coef_is_canonical():
+    coef = new_layer().to_coef()
+    assert coef.has_canonical_format
+    # Without what it was told:
+    assert sparse.csr_array((coef.data, coef.indices, coef.indptr)).has_canonical_format
+
+
+def test_coef_may_be_changed_in_place_without_any_effect_on_the_layer():
+    layer = new_layer()
+    _ = layer.transposed
+    layer.weights[::2] = 0
+    coef = layer.to_coef()
+    coef.eliminate_zeros()
+    coef.indptr[:] = coef.indices[:] = 0
+    coef.data[:] = 0
+    assert_valid(layer)
+    assert_transposed_is_right(layer)
+    assert np.count_nonzero(layer.weights) == layer.n_connections // 2
+
+
+def test_coef_takes_4_bytes_beyond_the_transposed_pattern():
+    assert extra_bytes(SparseLayer.to_coef, transposed=True) < 4.1
+    assert extra_bytes(SparseLayer.to_coef) < 12.3
 
 
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_array])
@@ -486,6 +700,10 @@ def assert_transposed_is_right(layer):
     W_transposed = naive.dense(indptr, indices, layer.weights[positions], layer.n_out)
     np.testing.assert_array_equal(W_transposed, dense(layer).T)
     np.testing.assert_array_equal(np.sort(positions), np.arange(layer.n_connections))
+    # Sorted within each row.
+    rows = np.repeat(np.arange(layer.n_in), np.diff(indptr))
+    assert np.all(np.diff(rows * layer.n_out + indices) > 0)
+    assert indptr.dtype == indices.dtype == positions.dtype == layer.indices.dtype
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 3, 100])
@@ -500,6 +718,15 @@ def test_transposed_pattern_follows_rewiring():
     layer.rewire(keep, np.arange(np.sum(~keep)))
     layer.weights[:] = np.arange(1, layer.n_connections + 1)
     assert_transposed_is_right(layer)
+
+
+def test_transposed_pattern_takes_its_own_memory_until_it_is_dropped():
+    assert extra_bytes(lambda layer: layer.transposed) < 8.3
+    layer = new_layer()
+    first = layer.transposed
+    assert layer.transposed is first
+    layer.drop_transposed()
+    assert layer.transposed is not first
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 16])

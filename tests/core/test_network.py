@@ -1,5 +1,7 @@
 """Forward and backward passes: gradients, masks, batches, threads."""
 
+import threading
+
 import naive
 import numpy as np
 import pytest
@@ -14,16 +16,24 @@ from networks import (
     hidden_gradients,
     new_batch,
     new_network,
+    share_all_work,
     smooth_problem,
     total_loss,
 )
 from scipy import sparse
 
 from sksparse_mlp.activations import ACTIVATIONS, CST, CReLU, Identity, ReLU
+from sksparse_mlp.core import kernels
+from sksparse_mlp.core import network as network_module
 from sksparse_mlp.core.hidden import NORM_EPSILON
 from sksparse_mlp.core.layer import SparseLayer
-from sksparse_mlp.core.network import PREDICTION_BATCH, Dropout
-from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.core.network import (
+    PREDICTION_BATCH,
+    SMALLEST_PREDICTION_BATCH,
+    Dropout,
+    Network,
+)
+from sksparse_mlp.core.workers import ALONE, Member, Workers
 
 # --- gradients ------------------------------------------------------------------------
 
@@ -69,22 +79,6 @@ def test_gradient_has_an_entry_for_existing_connections_only():
         assert bias.shape == layer.bias.shape
 
 
-def test_a_step_may_change_its_layer_without_changing_other_gradients():
-    network = new_network("tanh")
-    batch = new_batch(network)
-    expected = gradients(network, batch, None)[1:]
-    collected = []
-
-    def step(layer, x, dz):
-        collected[:0] = layer.gradient(x, dz)
-        layer.weights[:] = np.nan
-
-    total_loss(network, batch, None)
-    network.backward(batch, HERE, step)
-    for actual, gradient in zip(collected, expected, strict=True):
-        np.testing.assert_array_equal(actual, gradient)
-
-
 # --- forward --------------------------------------------------------------------------
 
 
@@ -103,7 +97,7 @@ def normalised(norm, u, training):
 def test_forward_is_layer_after_layer(name, norm, training):
     network = new_network(name, norm=norm)
     batch = new_batch(network)
-    network.forward(batch, HERE, training=training)
+    network.forward(batch, ALONE, training=training)
     a = batch.x
     for depth, layer in enumerate(network.layers):
         W = naive.dense(layer.indptr, layer.indices, layer.weights, layer.n_in)
@@ -125,10 +119,15 @@ def test_layers_with_and_without_batch_normalisation_may_be_mixed():
     batch, plain_batch = new_batch(network), new_batch(plain)
     for z in batch.z:
         z[:] = np.nan
-    network.forward(batch, HERE, training=True)
-    plain.forward(plain_batch, HERE, training=True)
+    network.forward(batch, ALONE, training=True)
+    plain.forward(plain_batch, ALONE, training=True)
     np.testing.assert_allclose(batch.a[0], plain_batch.a[0], rtol=1e-12)
     assert np.isfinite(batch.z[-1]).all()
+
+
+def test_work_is_counted_in_connections_times_samples():
+    network = new_network("relu")
+    assert network.work(7) == 7 * sum(layer.indices.size for layer in network.layers)
 
 
 def data_of(network, n_samples, dtype):
@@ -162,7 +161,7 @@ def test_logits_of_a_sample_are_the_same_in_every_batch(name, dtype, norm):
 def test_prediction_buffers_give_the_logits_of_training_buffers(name, norm):
     network = new_network(name, norm=norm)
     batch = new_batch(network)
-    network.forward(batch, HERE)
+    network.forward(batch, ALONE)
     logits = network.logits(np.ascontiguousarray(batch.x.T), np.arange(BATCH), HERE)
     np.testing.assert_allclose(logits, batch.z[-1].T, rtol=1e-12, atol=1e-12)
 
@@ -254,8 +253,8 @@ def test_sparse_layers_skip_zeros_where_few_inputs_of_a_batch_are_not(choices, s
 
 def test_training_skips_nothing(choices):
     network = new_network(CReLU(), epsilon=1e6)
-    network.forward(new_batch(network), HERE, training=True)
-    network.forward(new_batch(network), HERE)
+    network.forward(new_batch(network), ALONE, training=True)
+    network.forward(new_batch(network), ALONE)
     assert not choices
 
 
@@ -285,6 +284,44 @@ def test_logits_of_no_rows_are_empty():
     assert network.logits(X, np.arange(0), HERE).shape == (0, 3)
 
 
+@pytest.fixture
+def buffer_sizes(monkeypatch):
+    """The sizes of all buffers that networks made for predictions."""
+    sizes, buffers = [], Network.buffers
+
+    def spy(network, size, *, training):
+        assert not training
+        sizes.append(size)
+        return buffers(network, size, training=training)
+
+    monkeypatch.setattr(Network, "buffers", spy)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "entries", "expected"),
+    [
+        (300, 40, 40),
+        (300, SMALLEST_PREDICTION_BATCH - 1, SMALLEST_PREDICTION_BATCH),
+        (300, PREDICTION_BATCH + 1, PREDICTION_BATCH),
+        (7, 40, 7),
+        (0, 40, 1),
+    ],
+)
+@pytest.mark.parametrize("norm", [False, True])
+def test_predictions_of_wide_networks_are_made_in_smaller_batches(
+    n_samples, entries, expected, norm, buffer_sizes, monkeypatch
+):
+    network = new_network("relu", norm=norm)
+    X, rows = data_of(network, n_samples, np.float64), np.arange(n_samples)
+    whole = network.logits(X, rows, HERE)
+    # Room for some samples and not quite one more.
+    n_entries = sum(network.sizes) * (entries + 1) - 1
+    monkeypatch.setattr(network_module, "PREDICTION_ENTRIES", n_entries)
+    np.testing.assert_array_equal(network.logits(X, rows, HERE), whole)
+    assert buffer_sizes == [max(1, min(n_samples, PREDICTION_BATCH)), expected]
+
+
 def test_smaller_batches_use_contiguous_parts_of_the_same_memory():
     batch = new_network("relu", norm=True).buffers(16, training=True)
     part = batch.first(5)
@@ -296,25 +333,44 @@ def test_smaller_batches_use_contiguous_parts_of_the_same_memory():
         assert smaller.shape == (matrix.shape[0], 5)
         assert smaller.flags.c_contiguous
         assert np.shares_memory(matrix, smaller)
+    assert part.losses.shape == (5,)
+    assert np.shares_memory(part.losses, batch.losses)
 
 
 # --- threads --------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("many_cores")
+class Silent:
+    """In the place of a team whose other threads are never late."""
+
+    def meet(self, n_arrivals):
+        pass
+
+
+def passes(network, batch):
+    """A task of both passes over a batch, whose gradient at the outputs is drawn here."""
+    dz = batch.dz[-1]
+    dz[:] = np.random.default_rng(1).standard_normal(dz.shape)
+
+    def task(member):
+        network.forward(batch, member, training=True, mask=frozen_mask())
+        network.backward(batch, member, frozen_mask())
+
+    network.prepare()
+    return task
+
+
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("name", ["tanh", "srelu", "garelu"])
 @pytest.mark.parametrize("n_jobs", [2, 3, 8])
-def test_number_of_threads_changes_no_bit(n_jobs, name, norm):
+def test_number_of_threads_changes_no_bit(n_jobs, name, norm, monkeypatch):
+    share_all_work(monkeypatch)
     network = new_network(name, dtype=np.float32, norm=norm)
     batches = new_batch(network), new_batch(network)
-    dz = np.random.default_rng(1).standard_normal(batches[0].dz[-1].shape)
     learned = []
     with Workers(n_jobs) as workers:
         for batch, threads in zip(batches, (HERE, workers), strict=True):
-            network.forward(batch, threads, training=True, mask=frozen_mask())
-            batch.dz[-1][:] = dz
-            network.backward(batch, threads, lambda *_: None, frozen_mask())
+            threads.run(passes(network, batch), work=0)
             learned.append([g.copy() for _, g in hidden_gradients(network)])
     for alone, shared in zip(*learned, strict=True):
         np.testing.assert_array_equal(alone, shared)
@@ -323,16 +379,62 @@ def test_number_of_threads_changes_no_bit(n_jobs, name, norm):
             np.testing.assert_array_equal(alone, shared)
 
 
-@pytest.mark.usefixtures("many_cores")
+def test_rows_of_a_layer_are_shared_out_once_and_completely():
+    """Each thread alone computes its own rows, and all together every row."""
+    network = new_network("tanh", hidden_sizes=(61, 53))
+    whole, batch = new_batch(network), new_batch(network)
+    passes(network, whole)(ALONE)
+    written = np.zeros(61, int)
+    for rank in range(3):
+        batch.z[0][:] = np.nan
+        member = Member(rank, 3, Silent())
+        network.forward(batch, member, training=True)
+        own = ~np.isnan(batch.z[0]).any(axis=1)
+        np.testing.assert_array_equal(batch.z[0][own], whole.z[0][own])
+        written += own
+    np.testing.assert_array_equal(written, 1)
+
+
+def test_passes_of_a_prepared_network_make_nothing_that_threads_share(monkeypatch):
+    network = new_network("tanh")
+    task = passes(network, new_batch(network))
+    monkeypatch.delattr(kernels, "transpose_pattern")
+    task(ALONE)
+
+
+@pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("kind", EPSILONS)
-@pytest.mark.parametrize("n_samples", [1, 5, 300])
-def test_number_of_threads_changes_no_bit_of_skipping(kind, n_samples, monkeypatch):
+@pytest.mark.parametrize("n_samples", [1, 5, 256, 257, 1000])
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_number_of_threads_changes_no_bit_of_predictions(
+    n_jobs, n_samples, kind, skip, monkeypatch
+):
+    share_all_work(monkeypatch)
     network = new_network("crelu", epsilon=EPSILONS[kind], dtype=np.float32)
     X = data_of(network, n_samples, np.float32)
-    alone = logits_of(network, X, True, monkeypatch)
-    with Workers(3) as workers:
-        shared = logits_of(network, X, True, monkeypatch, workers)
+    alone = logits_of(network, X, skip, monkeypatch)
+    with Workers(n_jobs) as workers:
+        shared = logits_of(network, X, skip, monkeypatch, workers)
     np.testing.assert_array_equal(alone, shared)
+
+
+def test_threads_predict_whole_batches_each(buffer_sizes, monkeypatch):
+    share_all_work(monkeypatch)
+    gathered, gather = [], network_module.gather
+
+    def spy(X, rows, *args):
+        gathered.append((threading.get_ident(), rows[0], rows.size))
+        gather(X, rows, *args)
+
+    monkeypatch.setattr(network_module, "gather", spy)
+    network = new_network("relu")
+    X = data_of(network, 3 * PREDICTION_BATCH + 5, np.float64)
+    with Workers(n_jobs=2) as workers:
+        network.logits(X, np.arange(len(X)), workers)
+    assert buffer_sizes == [PREDICTION_BATCH] * 2
+    here = [part for thread, *part in gathered if thread == threading.get_ident()]
+    assert here == [[0, PREDICTION_BATCH], [2 * PREDICTION_BATCH, PREDICTION_BATCH]]
+    assert sorted(n for _, _, n in gathered) == [5, *[PREDICTION_BATCH] * 3]
 
 
 # --- dropout --------------------------------------------------------------------------
@@ -357,9 +459,9 @@ def test_dropout_next_to_one_drops_nearly_everything():
 def test_mask_of_the_backward_pass_is_that_of_the_forward_pass():
     network = new_network("identity")
     batch = new_batch(network)
-    network.forward(batch, HERE, training=True, mask=frozen_mask())
+    network.forward(batch, ALONE, training=True, mask=frozen_mask())
     batch.dz[-1][:] = 1
-    network.backward(batch, HERE, lambda *_: None, frozen_mask())
+    network.backward(batch, ALONE, frozen_mask())
     for a, dz in zip(batch.a, batch.dz, strict=False):
         assert 0 < np.sum(a == 0) < a.size
         assert np.all(dz[a == 0] == 0)

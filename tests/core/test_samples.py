@@ -25,7 +25,10 @@ def test_dense_and_csr_input_give_the_same_batch(dtype):
     rows = np.array([5, 0, 39, 5])
     for given in (X, X.toarray(), sparse.csr_matrix(X)):
         x = np.full((37, rows.size), np.nan, dtype)
-        gather(given, rows, x)
+        gather(given, rows, x, 1, 3)
+        assert np.isnan(x[:, [0, 3]]).all()
+        np.testing.assert_array_equal(x[:, 1:3], X.toarray()[rows[1:3]].T)
+        gather(given, rows, x, 0, rows.size)
         np.testing.assert_array_equal(x, X.toarray()[rows].T)
 
 

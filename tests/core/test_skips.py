@@ -1,5 +1,7 @@
 """Linear shortcuts: gradients of both paths, dropout, updates, strengths."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from networks import (
@@ -11,6 +13,7 @@ from networks import (
     hidden_gradients,
     new_batch,
     new_network,
+    share_all_work,
     smooth_problem,
     total_loss,
 )
@@ -18,7 +21,7 @@ from networks import (
 from sksparse_mlp.core.losses import LogisticCrossEntropy
 from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam
 from sksparse_mlp.core.skips import Skips
-from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.core.workers import ALONE, Workers
 
 # No layer is full, whichever the loss.
 EPSILON = 0.8
@@ -48,38 +51,22 @@ class Collector:
         self.told.append((rate, n_updates, scale))
 
 
-class BoundSkips(Skips):
-    """Shortcuts that know their dropout, generator and optimizer."""
-
-    def __init__(self, network, *, dropout=0.5, rng=None, optimizer=None):
-        self.optimizer = optimizer or Collector()
-        super().__init__(network, self.optimizer.n_slots)
-        self.dropout, self.rng = dropout, rng or np.random.default_rng(0)
-
-    def forward(self, batch):
-        super().forward(batch, self.dropout, self.rng)
-
-    def step(self, batch, rate, scale):
-        super().step(batch, self.optimizer, rate, scale)
-
-
-def new_skips(network, used=ALL, optimizer=None):
-    """Shortcuts with random weights."""
-    skips = BoundSkips(network, rng=Choice(used), optimizer=optimizer)
+def new_skips(network, used=ALL, n_slots=1):
+    """Shortcuts with random weights, of which some take part in the next batch."""
+    skips = Skips(network, n_slots)
     rng = np.random.default_rng(7)
     for matrix in skips.matrices.values():
         matrix[:] = 0.5 * rng.standard_normal(matrix.shape)
+    skips.draw(0.5, Choice(used))
     return skips
 
 
-def trained(network, used=ALL, n_batches=1, optimizer=None):
-    """Shortcuts after some updates of theirs alone."""
-    skips = new_skips(network, used, optimizer)
+def train(network, skips, optimizer, n_batches=1):
+    """Some updates of the shortcuts alone."""
     for n in range(n_batches):
         batch = new_batch(network, seed=n)
         gradients(network, batch, skips=skips)
-        skips.step(batch, 0.1, 0.2)
-    return skips
+        skips.step(batch, optimizer, 0.1, 0.2)
 
 
 # --- gradients ------------------------------------------------------------------------
@@ -99,9 +86,10 @@ def test_gradient_of_both_paths_is_that_of_central_differences(
     parameters = [p for layer in network.layers for p in (layer.weights, layer.bias)]
     pairs = list(zip(parameters, analytic, strict=True))
     pairs += [(values, gradient.copy()) for values, gradient in hidden_gradients(network)]
-    skips.step(batch, 0.1, 0.2)
+    collector = Collector()
+    skips.step(batch, collector, 0.1, 0.2)
     matrices = [skips.matrices[k].reshape(-1) for k in range(3) if used[k]]
-    pairs += zip(matrices, skips.optimizer.gradients, strict=True)
+    pairs += zip(matrices, collector.gradients, strict=True)
     for values, expected in pairs:
         numeric = central_differences(
             lambda: total_loss(network, batch, mask, skips), values
@@ -114,21 +102,23 @@ def test_gradient_of_both_paths_is_that_of_central_differences(
 def test_outputs_are_those_of_the_network_plus_the_products():
     network = new_network("tanh", epsilon=EPSILON)
     skips, batch = new_skips(network, (True, False, True)), new_batch(network)
-    network.forward(batch, HERE, training=True)
+    network.forward(batch, ALONE, training=True)
     expected = batch.z[-1] + skips.matrices[0] @ batch.x + skips.matrices[2] @ batch.a[1]
-    skips.forward(batch)
+    skips.forward(batch, 2, 3)
+    skips.forward(batch, 0, 2)
     np.testing.assert_allclose(batch.z[-1], expected, rtol=1e-12)
 
 
-@pytest.mark.usefixtures("many_cores")
 @pytest.mark.parametrize("n_jobs", [2, 3])
-def test_number_of_threads_changes_no_bit_of_the_gradient(n_jobs):
+def test_number_of_threads_changes_no_bit_of_the_gradient(n_jobs, monkeypatch):
+    share_all_work(monkeypatch)
     network = new_network("tanh", epsilon=EPSILON, dtype=np.float32)
     skips, alone, shared = new_skips(network), new_batch(network), new_batch(network)
+    backward = partial(network.backward, mask=frozen_mask(), skips=skips)
     with Workers(n_jobs) as workers:
         for batch, threads in [(alone, HERE), (shared, workers)]:
             total_loss(network, batch, skips=skips)
-            network.backward(batch, threads, mask=frozen_mask(), skips=skips)
+            threads.run(partial(backward, batch), work=0)
     for one, other in zip(alone.dz, shared.dz, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -147,7 +137,7 @@ def test_number_of_threads_changes_no_bit_of_the_gradient(n_jobs):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_layers_that_are_not_full_have_shortcuts_of_zeros(kwargs, depths, dtype):
     network = new_network("tanh", dtype=dtype, **kwargs)
-    skips = BoundSkips(network)
+    skips = Skips(network, n_slots=1)
     assert list(skips.matrices) == depths
     for depth, matrix in skips.matrices.items():
         assert matrix.shape == (network.sizes[-1], network.layers[depth].n_in)
@@ -157,20 +147,21 @@ def test_layers_that_are_not_full_have_shortcuts_of_zeros(kwargs, depths, dtype)
 
 def test_network_of_full_layers_trains_without_shortcuts():
     network = new_network("tanh", epsilon=1e6)
-    skips = BoundSkips(network)
+    skips, collector = Skips(network, n_slots=1), Collector()
+    skips.draw(0.5, np.random.default_rng(0))
     batch, plain = new_batch(network), new_batch(network)
     actual = gradients(network, batch, skips=skips)
-    skips.step(batch, 0.1, 0.2)
+    skips.step(batch, collector, 0.1, 0.2)
     for one, other in zip(actual, gradients(network, plain), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert skips.optimizer.told == []
+    assert collector.told == []
 
 
 def test_prediction_does_not_use_shortcuts():
     network = new_network("tanh", epsilon=EPSILON)
     X, rows = np.random.default_rng(0).standard_normal((9, 6)), np.arange(9)
     before = network.logits(X, rows, HERE)
-    trained(network)
+    train(network, new_skips(network), Collector())
     np.testing.assert_array_equal(network.logits(X, rows, HERE), before)
 
 
@@ -180,7 +171,7 @@ def test_prediction_does_not_use_shortcuts():
 @pytest.mark.parametrize("dropout", [0.0, 0.2, 0.5, 1.0])
 def test_each_shortcut_is_left_out_of_its_share_of_the_batches(dropout):
     network = new_network("tanh", epsilon=EPSILON)
-    skips = BoundSkips(network, dropout=dropout)
+    skips, rng = Skips(network, n_slots=1), np.random.default_rng(0)
     batch = new_batch(network, size=1)
     for depth, matrix in skips.matrices.items():
         batch.inputs(depth)[:] = 1
@@ -189,7 +180,8 @@ def test_each_shortcut_is_left_out_of_its_share_of_the_batches(dropout):
     seen = np.empty((n_batches, 3))
     for outputs in seen:
         batch.z[-1][:] = 0
-        skips.forward(batch)
+        skips.draw(dropout, rng)
+        skips.forward(batch, 0, 3)
         outputs[:] = batch.z[-1][:, 0] != 0
     limit = 4.5 * np.sqrt(dropout * (1 - dropout) / n_batches)
     assert np.all(np.abs(seen.mean(axis=0) - (1 - dropout)) <= limit)
@@ -204,18 +196,18 @@ def test_each_shortcut_is_left_out_of_its_share_of_the_batches(dropout):
 @pytest.mark.parametrize("used", [(True, False, True), (False, True, False)])
 def test_shortcut_that_is_left_out_is_not_updated(used):
     network = new_network("tanh", epsilon=EPSILON)
-    skips, before = trained(network, used, 2, SGD(momentum=0.9, nesterov=False)), {}
-    for depth, matrix in new_skips(network).matrices.items():
-        before[depth] = matrix
+    skips, before = new_skips(network, used), new_skips(network).matrices
+    train(network, skips, SGD(momentum=0.9, nesterov=False), n_batches=2)
     for depth, matrix in skips.matrices.items():
         assert np.array_equal(matrix, before[depth]) != used[depth]
 
 
 @pytest.mark.parametrize("used", [ALL, (False, False, True)])
 def test_updates_are_counted_from_one(used):
-    skips = trained(new_network("tanh", epsilon=EPSILON), used, n_batches=3)
+    network, collector = new_network("tanh", epsilon=EPSILON), Collector()
+    train(network, new_skips(network, used), collector, n_batches=3)
     expected = [(0.1, n, 0.2) for n in (1, 2, 3) for _ in range(sum(used))]
-    assert skips.optimizer.told == expected
+    assert collector.told == expected
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -225,12 +217,13 @@ def test_shortcut_follows_the_optimizer_with_slots_of_its_own(name):
         "sgd": SGD(momentum=0.9, nesterov=True),
         "adam": Adam(beta_1=0.9, beta_2=0.999, epsilon=1e-8),
     }[name]
-    skips, expected = new_skips(network, optimizer=optimizer), new_skips(network)
+    skips = new_skips(network, n_slots=optimizer.n_slots)
+    expected = new_skips(network)
     slots = {k: np.zeros((optimizer.n_slots, m.size)) for k, m in expected.matrices.items()}
     for n in (1, 2, 3):
         batch = new_batch(network, seed=n)
         total_loss(network, batch, skips=skips)
-        skips.step(batch, 0.1, 0.2)
+        skips.step(batch, optimizer, 0.1, 0.2)
         for depth, matrix in expected.matrices.items():
             gradient = (batch.dz[-1] @ batch.inputs(depth).T).reshape(-1)
             optimizer.update(matrix.reshape(-1), gradient, slots[depth], 0.1, n, 0.2)

@@ -2,14 +2,23 @@
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from networks import HERE, assert_same_network, new_evolution
+from networks import (
+    HERE,
+    TakingTurns,
+    assert_same_network,
+    layer_gradients,
+    new_evolution,
+    share_all_work,
+)
 from scipy import special
 
 from sksparse_mlp.activations import AllReLU, PReLU
+from sksparse_mlp.core import kernels
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
@@ -19,9 +28,10 @@ from sksparse_mlp.core.optimizers import SGD, Adam
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.training import Patience, Training
+from sksparse_mlp.core.workers import ALONE, Workers
 from sksparse_mlp.initializers import HeNormal
 from sksparse_mlp.schedules import Constant
-from sksparse_mlp.topology import LiSET, RandomGrowth
+from sksparse_mlp.topology import GradientGrowth, LiSET, RandomGrowth
 
 N_SAMPLES = 50
 
@@ -92,6 +102,19 @@ def run(training, n_epochs=5, samples=None, validation=None):
     return list(training.run(samples or new_samples(), validation, HERE, n_epochs))
 
 
+def gradients_of_all(network, samples):
+    """Gradients of weights and biases for one batch of all samples."""
+    batch = network.buffers(N_SAMPLES, training=True)
+    batch.x[:] = samples.X.T
+    network.forward(batch, ALONE, training=True)
+    network.loss.value_and_gradient(
+        batch.z[-1], samples.y, samples.weights, samples.rows,
+        batch.dz[-1], batch.losses, 0.0, 0, N_SAMPLES,
+    )  # fmt: skip
+    network.backward(batch, ALONE)
+    return layer_gradients(network, batch)
+
+
 def mean_loss(network, samples):
     """Weighted mean cross-entropy of a network without dropout."""
     logits = network.logits(samples.X, samples.rows, HERE)
@@ -147,6 +170,139 @@ def test_loss_of_an_epoch_is_the_mean_over_samples_not_over_batches():
     (record,) = run(training, 1)
     expected = mean_loss(training.network, new_samples())
     assert record["loss"] == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("norm", [False, True])
+def test_update_moves_all_layers_by_their_gradients_before_it(norm, n_jobs, monkeypatch):
+    share_all_work(monkeypatch)
+    samples = new_samples(np.random.default_rng(0).uniform(0.5, 2, N_SAMPLES))
+    training = new_training(
+        network=new_network(norm=norm),
+        optimizer=SGD(momentum=0.0, nesterov=False),
+        alpha=0.7,
+        batch_size=N_SAMPLES,
+    )
+    before = training.network.copy()
+    expected = gradients_of_all(before.copy(), samples)
+    with Workers(n_jobs) as workers:
+        list(training.run(samples, None, workers, 1))
+    rate = 0.05 / samples.weights.sum()
+    for layer, old in zip(training.network.layers, before.layers, strict=True):
+        weights, bias = expected.pop(0) + 0.7 * old.weights, expected.pop(0)
+        np.testing.assert_allclose(layer.weights, old.weights - rate * weights, rtol=1e-9)
+        np.testing.assert_allclose(layer.bias, old.bias - rate * bias, atol=1e-12)
+
+
+def test_everything_that_learns_is_told_the_same_number_of_the_update(monkeypatch):
+    told = {"step": [], "update": []}
+
+    class Counting(Adam):
+        def step(self, layer, x, dz, rate, n_updates, *args):
+            told["step"].append(n_updates)
+            return super().step(layer, x, dz, rate, n_updates, *args)
+
+        def update(self, values, gradient, slots, rate, n_updates, scale):
+            told["update"].append(n_updates)
+            super().update(values, gradient, slots, rate, n_updates, scale)
+
+    optimizer = Counting(beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    network = new_network(activation=PReLU())
+    run(new_training(network=network, optimizer=optimizer), 2)
+    updates = range(1, 2 * math.ceil(N_SAMPLES / 16) + 1)
+    # Three layers, two of them followed by slopes.
+    assert told["step"] == [n for n in updates for _ in range(3)]
+    assert told["update"] == [n for n in updates for _ in range(2)]
+
+
+# --- threads --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("n_threads", [2, 3])
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("growth", [RandomGrowth(), LiSET(), GradientGrowth()])
+def test_threads_meet_before_they_read_what_others_write(growth, norm, n_threads, step):
+    def new():
+        return new_training(
+            network=new_network(activation=PReLU(), norm=norm),
+            evolution=new_evolution(growth=growth),
+            alpha=0.3,
+            dropout=0.2,
+            records_train_score=True,
+        )
+
+    alone, shared = new(), new()
+    expected = run(alone, 3)
+    turns = TakingTurns(n_threads, step)
+    actual = list(shared.run(new_samples(), new_samples(), turns, 3))
+    assert_same_network(alone.network, shared.network)
+    for key in ("loss", "train_score", "n_pruned"):
+        assert [r[key] for r in actual] == [r[key] for r in expected]
+
+
+@pytest.mark.parametrize("growth", [RandomGrowth(), LiSET(), GradientGrowth()])
+def test_patterns_are_transposed_before_threads_share_them(growth, monkeypatch):
+    is_shared = []
+    transpose_pattern = kernels.transpose_pattern
+
+    class Sharing(Workers):
+        def run(self, task, work):
+            is_shared.append(True)
+            super().run(task, work)
+            is_shared.pop()
+
+    def spy(*args):
+        assert not is_shared
+        transpose_pattern(*args)
+
+    monkeypatch.setattr(kernels, "transpose_pattern", spy)
+    training = new_training(evolution=new_evolution(growth=growth))
+    for _ in training.run(new_samples(), None, Sharing(1), 3):
+        # What the fitted attributes are made from takes the transposed patterns away.
+        for layer in training.network.layers:
+            layer.to_coef()
+
+
+@pytest.mark.parametrize("n_samples", [5, 16, 17, 50])
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_threads_share_samples_by_cache_lines(n_threads, n_samples, monkeypatch):
+    seen, gather_dense = [], kernels.gather_dense
+
+    def spy(X, rows, x, start, stop):
+        seen.append((start, stop))
+        gather_dense(X, rows, x, start, stop)
+
+    monkeypatch.setattr(kernels, "gather_dense", spy)
+    training = new_training(batch_size=n_samples)
+    samples = replace(new_samples(), rows=np.arange(n_samples))
+    list(training.run(samples, None, TakingTurns(n_threads, 1), 1))
+    assert len(seen) == n_threads
+    assert [s for start, stop in seen for s in range(start, stop)] == [*range(n_samples)]
+    # Sixteen numbers of float32 are a line.
+    assert all(start % 16 == 0 or start == n_samples for start, _ in seen)
+
+
+def test_work_of_an_update_is_three_passes(monkeypatch):
+    told = []
+
+    class Recording(Workers):
+        def run(self, task, work):
+            told.append(work)
+            super().run(task, work)
+
+    growth = GradientGrowth()
+    training = new_training(
+        evolution=new_evolution(growth=growth), records_train_score=True
+    )
+    list(training.run(new_samples(), None, Recording(1), 2))
+    n = training.network.n_connections
+    batches = [3 * n * 16] * 3 + [3 * n * 2]
+    # The check of the last batch, the score of all samples, the gradient of one batch.
+    assert told == [*batches, 2 * n, 50 * n, 2 * n * 16, *batches, 2 * n, 50 * n]
+
+
+# --- records --------------------------------------------------------------------------
 
 
 def test_record_holds_what_the_epoch_was_trained_with():
@@ -246,24 +402,16 @@ def test_zeta_of_zero_never_evolves():
 
 def dense_gradients(network, samples):
     """Gradients for all pairs of neurons, from a copy of full layers."""
-    full, collected = network.copy(), []
+    full = network.copy()
     for layer in full.layers:
         keep = np.ones(layer.n_connections, bool)
         n_free = layer.n_in * layer.n_out - layer.n_connections
         layer.rewire(keep, np.arange(n_free))
-
-    def step(layer, x, dz):
-        weights, _ = layer.gradient(x, dz)
-        collected.insert(0, weights.reshape(layer.n_out, layer.n_in))
-
-    batch = full.buffers(N_SAMPLES, training=True)
-    batch.x[:] = samples.X.T
-    full.forward(batch, HERE, training=True)
-    full.loss.value_and_gradient(
-        batch.z[-1], samples.y, samples.weights, samples.rows, batch.dz[-1], 0.0
-    )
-    full.backward(batch, HERE, step)
-    return collected
+    weights = gradients_of_all(full, samples)[::2]
+    return [
+        gradient.reshape(layer.n_out, layer.n_in)
+        for gradient, layer in zip(weights, full.layers, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -346,9 +494,7 @@ def test_shortcuts_are_as_the_growth_rule_says(monkeypatch):
     growth = LiSET(skip_dropout=0.25, learning_rate_factor=0.5)
     training = new_training(evolution=new_evolution(growth=growth))
     dropouts, rates = [], []
-    monkeypatch.setattr(
-        Skips, "forward", lambda skips, batch, dropout, rng: dropouts.append(dropout)
-    )
+    monkeypatch.setattr(Skips, "draw", lambda skips, dropout, rng: dropouts.append(dropout))
     monkeypatch.setattr(
         Skips, "step", lambda skips, batch, optimizer, rate, scale: rates.append(rate)
     )
@@ -431,9 +577,24 @@ def test_adaptive_rate_falls_on_a_plateau_and_training_goes_on():
     np.testing.assert_allclose(rates, [0.05, 0.05, 0.05, 0.01, 0.01, 0.002, 0.002])
 
 
+@pytest.fixture
+def beginnings(monkeypatch):
+    """Copies of the networks with which epochs began."""
+    networks, train_epoch = [], Training._train_epoch
+
+    def spy(training, *args):
+        networks.append(training.network.copy())
+        return train_epoch(training, *args)
+
+    monkeypatch.setattr(Training, "_train_epoch", spy)
+    return networks
+
+
 @pytest.mark.parametrize("norm", [False, True])
-def test_divergence_restores_the_last_finite_network(norm):
-    training = new_training(network=new_network(activation=PReLU(), norm=norm))
+@pytest.mark.parametrize("every", [None, 2])
+def test_divergence_restores_the_network_as_the_epoch_began(norm, every, beginnings):
+    network = new_network(activation=PReLU(), norm=norm)
+    training = new_training(network=network, evolution=new_plan(every=every))
     epochs = training.run(new_samples(), None, HERE, 5)
     next(epochs)
     trained = training.network.copy()
@@ -442,15 +603,18 @@ def test_divergence_restores_the_last_finite_network(norm):
         assert list(epochs) == []
     assert training.diverged
     assert training.finished
-    assert_same_network(training.network, trained)
+    _, beginning = beginnings
+    assert_same_network(training.network, beginning)
+    # Between epochs the topology evolved, unless it does between updates.
+    evolved = not beginning.layers[0].has_pattern_of(trained.layers[0])
+    assert evolved == (every is None)
 
 
 @pytest.mark.parametrize("part", ["parameters", "gain", "mean"])
-def test_what_a_hidden_layer_learns_is_guarded_like_weights(part, monkeypatch):
+def test_what_a_hidden_layer_learns_is_guarded_like_weights(part, beginnings, monkeypatch):
     training = new_training(network=new_network(activation=PReLU(), norm=True))
     epochs = training.run(new_samples(), None, HERE, 5)
     next(epochs)
-    trained = training.network.copy()
 
     def spoil(unit, *args):
         # A neuron that feeds nothing would not spoil the outputs.
@@ -462,23 +626,87 @@ def test_what_a_hidden_layer_learns_is_guarded_like_weights(part, monkeypatch):
     with np.errstate(all="ignore"):
         assert list(epochs) == []
     assert training.diverged
-    assert_same_network(training.network, trained)
+    assert_same_network(training.network, beginnings[1])
 
 
-def test_interruption_restores_the_last_finished_epoch(monkeypatch):
+def interrupt(*args):
+    raise KeyboardInterrupt
+
+
+def test_interruption_restores_the_network_as_the_epoch_began(beginnings, monkeypatch):
     training = new_training(network=new_network(activation=PReLU(), norm=True))
     epochs = training.run(new_samples(), None, HERE, 5)
     next(epochs)
     trained = training.network.copy()
     assert not np.all(trained.hidden[0].parameters == PReLU().slope)
+    update, n_updates = training._update, iter(range(3))
 
-    def interrupt(*args):
-        raise KeyboardInterrupt
+    def interrupted(*args):
+        if next(n_updates) == 2:
+            raise KeyboardInterrupt
+        return update(*args)
 
-    monkeypatch.setattr(training, "_update", interrupt)
+    monkeypatch.setattr(training, "_update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(epochs)
+    assert_same_network(training.network, beginnings[1])
+    assert not beginnings[1].layers[0].has_pattern_of(trained.layers[0])
+
+
+def test_interruption_between_epochs_restores_the_network_as_it_was_trained(monkeypatch):
+    growth = RecordingGrowth()
+    training = new_training(evolution=new_plan(growth=growth))
+    epochs = training.run(new_samples(), None, HERE, 5)
+    next(epochs)
+    trained, evolve = training.network.copy(), growth.evolve
+
+    def interrupted(layer, *args):
+        # The first of the two sparse layers has evolved.
+        if growth.layers:
+            raise KeyboardInterrupt
+        return evolve(layer, *args)
+
+    monkeypatch.setattr(growth, "evolve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(epochs)
     assert_same_network(training.network, trained)
+
+
+def test_interruption_of_a_score_leaves_the_network_as_trained(monkeypatch):
+    training, full = new_training(records_train_score=True), new_training(n_epochs=1)
+    monkeypatch.setattr(training, "_score", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(training, 5)
+    run(full, 1)
+    assert_same_network(training.network, full.network)
+
+
+@pytest.mark.parametrize("end", ["finished", "closed", "diverged", "interrupted"])
+def test_copies_to_go_back_to_are_one_at_a_time_and_gone_at_the_end(end, monkeypatch):
+    training, copy, n_copies = new_training(), Network.copy, []
+
+    def spy(network):
+        assert training._last is None
+        n_copies.append(1)
+        return copy(network)
+
+    monkeypatch.setattr(Network, "copy", spy)
+    epochs = training.run(new_samples(), new_samples(), HERE, 3)
+    next(epochs)
+    # At the beginning, and as the best so far.
+    assert len(n_copies) == 2
+    if end == "closed":
+        epochs.close()
+    elif end == "diverged":
+        training.learning_rate.initial = math.nan
+        assert list(epochs) == []
+    elif end == "interrupted":
+        monkeypatch.setattr(training, "_update", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            next(epochs)
+    else:
+        list(epochs)
+    assert training._last is None
 
 
 # --- scores and plateaus while inputs leave -------------------------------------------
