@@ -1,5 +1,5 @@
-"""Speed beside scikit-learn's dense MLP and SciPy's sparse product, one thread each.
+"""Speed and memory beside other programs that train the same networks.
 
-``python -m benchmarks.peers`` measures everything in one run and writes ``results.md``
-and ``results.json`` into this folder; ``--help`` lists the options.
+``python -m benchmarks.peers`` measures everything in one run and writes ``docs/speed.md``
+with its plots, and ``benchmarks/peers/results.json``; ``--help`` lists the options.
 """

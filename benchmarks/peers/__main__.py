@@ -9,13 +9,27 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from benchmarks import data, peers
-from benchmarks.peers import epochs, kernels, report, startup, threads
+from benchmarks.peers import (
+    batches,
+    break_even,
+    epochs,
+    kernels,
+    overhead,
+    report,
+    roofline,
+    startup,
+    threads,
+)
 
 SECTIONS = {
     "epochs": epochs.measure,
-    "kernels": kernels.measure,
-    "startup": startup.measure,
     "threads": threads.measure,
+    "break-even": break_even.measure,
+    "kernels": kernels.measure,
+    "roofline": roofline.measure,
+    "batches": batches.measure,
+    "overhead": overhead.measure,
+    "startup": startup.measure,
 }
 
 
@@ -24,7 +38,7 @@ def _parser():
         "python -m benchmarks.peers", description=peers.__doc__
     )
     add = parser.add_argument
-    add("--repeats", type=int, default=15, help="measurements of everything (%(default)s)")
+    add("--repeats", type=int, default=7, help="measurements of everything (%(default)s)")
     add("--full", action="store_true", help="all 60,000 samples of MNIST")
     add(
         "--only", choices=SECTIONS, help="print this section; leave the results as they are"
@@ -43,7 +57,9 @@ def main():
         for name in names:
             sections[name] = SECTIONS[name](options)
             print(sections[name].to_markdown(), flush=True, end="\n\n")
+            print(report.table(sections[name].targets), flush=True, end="\n\n")
     if not options.only:
+        context["peers"] = report.versions(report.PEER_PACKAGES) or "none installed"
         context["command"] = " ".join(["python -m benchmarks.peers", *sys.argv[1:]])
         context["data"] = f"from {data.VARIABLE}" if data.has_folder() else "random"
         context["repeats"] = str(options.repeats)

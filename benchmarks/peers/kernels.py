@@ -6,9 +6,9 @@ from statistics import median
 import numpy as np
 from scipy import sparse
 
+from benchmarks.peers.passes import Passes, random_layer
 from benchmarks.peers.report import Section
 from benchmarks.peers.timing import interleave, many, spread
-from sksparse_mlp.core.layer import SparseLayer
 
 # Inputs, outputs, epsilon.
 LAYERS = [(1000, 1000, 20), (784, 1000, 20), (617, 512, 21), (4000, 4000, 20)]
@@ -26,16 +26,18 @@ Dense product 1000x1000 at batch 128 on this machine: {rates} GFLOP/s."""
 
 def measure(options) -> Section:
     rates = ", ".join(f"{d.__name__} {_dense_rate(d, options.repeats):.0f}" for d in DTYPES)
-    section = Section("Kernels", TEXT.format(rates=rates))
+    section = Section("Kernels", [TEXT.format(rates=rates)])
+    rows = []
     at_128: dict[str, dict] = {name: {} for name in PEERS}
     for shape, batch, dtype in product(LAYERS, BATCHES, DTYPES):
         layer = random_layer(*shape, dtype)
         result = interleave(_contestants(layer, batch), options.repeats)
         row = _label(layer, batch)
-        section.seconds[" ".join(row.values())] = result.seconds
-        section.table.append(row | _cells(result, layer.n_connections * batch))
+        section.measured[" ".join(row.values())] = result.seconds
+        rows.append(row | _cells(result, layer.n_connections * batch))
         for name, peer in PEERS.items() if batch == 128 else ():
             at_128[name][f"{row['layer']} {row['dtype']}"] = result.ratios(peer, name)
+    section.add_table(rows)
     for name, ratios in at_128.items():
         slowest, values = min(ratios.items(), key=lambda item: median(item[1]))
         title = f"{name} kernel at batch 128, times SciPy's speed; slowest: {slowest}"
@@ -43,36 +45,23 @@ def measure(options) -> Section:
     return section
 
 
-def random_layer(n_in, n_out, epsilon, dtype) -> SparseLayer:
-    """A layer of standard normal weights and zero biases."""
-    rng = np.random.default_rng(0)
-    layer = SparseLayer.random(n_in, n_out, epsilon, rng, dtype)
-    layer.weights[:] = rng.standard_normal(layer.n_connections)
-    return layer
-
-
 def _contestants(layer, batch):
-    rng, dtype = np.random.default_rng(1), layer.weights.dtype
-    x, dz = (rng.standard_normal((n, batch), dtype) for n in (layer.n_in, layer.n_out))
-    z, dx = np.empty_like(dz), np.empty_like(x)
+    passes = Passes(layer, batch)
+    x, dz = passes.arrays()
     shape = (layer.n_out, layer.n_in)
     w = sparse.csr_array((layer.weights, layer.indices, layer.indptr), shape)
     w_t = w.T.tocsr()
-    functions = {
-        "forward": lambda: layer.forward(x, z, 0, layer.n_out),
-        "SciPy": lambda: w @ x,
-        "backward": lambda: layer.backward_input(dz, dx, 0, layer.n_in),
-        "SciPy transposed": lambda: w_t @ dz,
-        "gradient": lambda: layer.gradient(x, dz),
-    }
-    contestants = {name: many(function) for name, function in functions.items()}
+    functions = passes.functions(x, dz)
     # A fast wrong product would be no achievement.
     neurons = np.repeat(np.arange(layer.n_out), layer.fan_in)[:1000]
     slopes = np.sum(dz[neurons] * x[layer.indices[:1000]], axis=1)
-    pairs = [(z, w @ x), (dx, w_t @ dz), (layer.gradient(x, dz)[0][:1000], slopes)]
-    for ours, expected in pairs:
-        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
-    return contestants
+    expected = {"forward": w @ x, "backward": w_t @ dz, "gradient": slopes}
+    for name, values in expected.items():
+        ours = functions[name]()[: len(values)]
+        np.testing.assert_allclose(ours, values, rtol=1e-3, atol=1e-3)
+    ours = {name: functions[name] for name in PEERS}
+    theirs = {"SciPy": lambda: w @ x, "SciPy transposed": lambda: w_t @ dz}
+    return {name: many(function) for name, function in (ours | theirs).items()}
 
 
 def _label(layer, batch):

@@ -1,45 +1,55 @@
-"""What a run has found, as Markdown and as JSON."""
+"""What a run has found, as Markdown, plots and JSON."""
 
 import json
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import joblib
+from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
-FOLDER = Path(__file__).parent
+RESULTS = Path(__file__).with_name("results.json")
+DOCS = Path("docs")
 PACKAGES = ("sksparse-mlp", "scikit-learn", "numpy", "scipy", "numba")
+PEER_PACKAGES = ("torch", "sparseprop")
 
 
 @dataclass
 class Section:
-    """One table, the targets it answers, and the seconds of every repeat behind it."""
+    """Text, tables and plots, the targets they answer, and the measurements behind them."""
 
     title: str
-    text: str
-    table: list[dict[str, str]] = field(default_factory=list)
+    blocks: list[str] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
     targets: list[dict[str, str]] = field(default_factory=list)
-    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    measured: dict[str, dict] = field(default_factory=dict)
+
+    def add_text(self, text: str) -> None:
+        self.blocks.append(text)
+
+    def add_table(self, rows: list[dict[str, str]]) -> None:
+        self.blocks.append(table(rows))
+
+    def add_figure(self, name: str, figure: Figure, alt: str) -> None:
+        """Show a plot, which `write` saves as ``docs/speed_<name>.png``."""
+        self.figures[name] = figure
+        self.blocks.append(f"![{alt}](speed_{name}.png)")
 
     def add_target(self, name: str, wanted: str, measured: str, *, met: bool) -> None:
         row = {"target": name, "wanted": wanted, "measured": measured}
         self.targets.append(row | {"met": "yes" if met else "no"})
 
     def to_markdown(self) -> str:
-        return "\n\n".join([f"## {self.title}", self.text, _table(self.table)])
+        return "\n\n".join([f"## {self.title}", *self.blocks])
 
 
 def machine() -> dict[str, str]:
     """What the figures depend on besides the code."""
     load: tuple = getattr(os, "getloadavg", tuple)()
-    versions = [
-        f"Python {platform.python_version()}",
-        *(f"{p} {version(p)}" for p in PACKAGES),
-    ]
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     blas = {f"{pool['internal_api']} {pool['version']}" for pool in pools}
     return {
@@ -47,27 +57,47 @@ def machine() -> dict[str, str]:
         "CPU": f"{_cpu_model()}, {joblib.cpu_count()} cores available",
         "load before the run": ", ".join(f"{value:.2f}" for value in load),
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": ", ".join(versions),
+        "versions": f"Python {platform.python_version()}, {versions(PACKAGES)}",
         "BLAS": ", ".join(sorted(blas)),
     }
 
 
+def versions(packages) -> str:
+    """The installed versions of some packages; those that are missing are left out."""
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
 def write(sections: dict[str, Section], context: dict[str, str]) -> None:
-    """Write results.md and results.json; ``context`` says how the figures came about."""
+    """Write the report, its plots and the JSON; ``context`` says how they came about."""
     parts = [
-        "# Speed beside scikit-learn and SciPy",
-        "Written by the command below. Ratios are medians, over the repeats, of the ratio "
-        "within one repeat, with the smallest and the largest in brackets.",
-        _table([{"run": key, "": value} for key, value in context.items()]),
-        _table([target for section in sections.values() for target in section.targets]),
+        "# Speed beside other programs",
+        "Written by the command below, with `SKSPARSE_MLP_DATA` naming the folder of data "
+        "sets. Ratios are medians, over the repeats, of the ratio within one repeat, with "
+        "the smallest and the largest in brackets. All measurements of a section are "
+        "interleaved.",
+        table([{"run": key, "": value} for key, value in context.items()]),
+        table([target for section in sections.values() for target in section.targets]),
         *(section.to_markdown() for section in sections.values()),
     ]
-    (FOLDER / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    content = {"context": context, **{k: asdict(s) for k, s in sections.items()}}
-    (FOLDER / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+    (DOCS / "speed.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    for section in sections.values():
+        for name, figure in section.figures.items():
+            figure.savefig(DOCS / f"speed_{name}.png", dpi=120)
+    kept = {
+        name: {"targets": section.targets, "measured": section.measured}
+        for name, section in sections.items()
+    }
+    RESULTS.write_text(json.dumps({"context": context, **kept}, indent=1) + "\n")
 
 
-def _table(rows):
+def table(rows: list[dict[str, str]]) -> str:
+    """A Markdown table."""
     if not rows:
         return ""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]

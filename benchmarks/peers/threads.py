@@ -6,40 +6,66 @@ from unittest import mock
 import joblib
 import numpy as np
 
-from benchmarks.peers.epochs import MNIST, epoch_of
-from benchmarks.peers.kernels import random_layer
+from benchmarks.peers.epochs import contestants_of
+from benchmarks.peers.passes import random_layer
+from benchmarks.peers.programs import ours
 from benchmarks.peers.report import Section
+from benchmarks.peers.tasks import TASKS
 from benchmarks.peers.timing import interleave, many, spread
 from sksparse_mlp.core import workers
 
-BATCH = 128
+BATCH, WANTED = 128, 1.7
+TASK = TASKS["mnist"]
 # Multiply-adds of one forward call.
 WORK = [2**k for k in range(17, 24)]
-TEXT = """Forward calls of square layers (epsilon 10, batch 128, float32), with their rows
-shared by two threads whatever the amount of work, and epochs with `n_jobs` 1 and 2.
-{verdict}
-`Workers` shares rows between two threads from {threshold:,} multiply-adds on: twice
-MIN_WORK_PER_THREAD."""
+TEXT = """Forward calls of square layers (epsilon 10, batch 128, float32), with their
+rows shared by two threads whatever the amount of work, and epochs of {task}. {verdict}
+`Workers` shares tasks of {threshold:,} multiply-adds or more between threads. A network
+trained with `n_jobs=2` is {same} one trained with `n_jobs=1`, checked on {task}."""
 
 
 def measure(options) -> Section:
+    section = Section("Two threads")
     if joblib.cpu_count() < 2:
-        return Section("Two threads", "Not measured: there is only one core.")
+        section.add_text("Not measured: there is only one core.")
+        return section
     calls = {work: _forward(work, options.repeats) for work in WORK}
-    results = {f"forward, {work:,} multiply-adds": r for work, r in calls.items()}
-    results[f"epoch of {MNIST.sizes}"] = _epochs(options)
-    verdict = _verdict({work: median(r.ratios("1", "2")) for work, r in calls.items()})
-    threshold = 2 * workers.MIN_WORK_PER_THREAD
-    section = Section("Two threads", TEXT.format(verdict=verdict, threshold=threshold))
-    section.table = [_row(*item) for item in results.items()]
-    section.seconds = {name: result.seconds for name, result in results.items()}
+    X, y = TASK.samples(full=options.full)
+    contestants, _ = contestants_of(TASK, X, y, ("ours", "torch"))
+    epochs = interleave(contestants, options.repeats)
+    gains = {work: median(result.ratios("1", "2")) for work, result in calls.items()}
+    same = _same_bits(X[:2000], y[:2000])
+    section.add_text(
+        TEXT.format(
+            task=TASK,
+            verdict=_verdict(gains),
+            threshold=workers.MIN_WORK,
+            same="identical to the last bit to" if same else "NOT THE SAME AS",
+        )
+    )
+    rows = [_row(f"forward, {w:,} multiply-adds", r, "1", "2") for w, r in calls.items()]
+    for name, title in (("ours", "this package"), ("torch", "PyTorch dense")):
+        if f"{name} 1" in epochs.seconds:
+            label = f"epoch of {TASK}, {title}"
+            rows.append(_row(label, epochs, f"{name} 1", f"{name} 2"))
+    section.add_table(rows)
+    section.measured = {str(work): result.seconds for work, result in calls.items()}
+    section.measured["epochs"] = epochs.seconds
+    ratios = epochs.ratios("ours 1", "ours 2")
+    title = f"epoch of {TASK}, times faster with n_jobs=2"
+    met = median(ratios) >= WANTED
+    section.add_target(title, f"at least {WANTED}", spread(ratios), met=met)
+    section.add_target("n_jobs changes no bit", "yes", "yes" if same else "no", met=same)
     return section
 
 
-def _epochs(options):
-    X, y = MNIST.samples(full=options.full)
-    contestants = {str(n): epoch_of(MNIST.sparse(n_jobs=n), X, y) for n in (1, 2)}
-    return interleave(contestants, options.repeats)
+def _same_bits(X, y):
+    """Whether the number of threads changes nothing."""
+    one, two = (ours.Program(TASK, n_threads=n) for n in (1, 2))
+    one.train(X, y, n_epochs=2)
+    two.train(X, y, n_epochs=2)
+    pairs = zip(one.model.coefs_, two.model.coefs_, strict=True)
+    return all(np.array_equal(a.data, b.data) for a, b in pairs)
 
 
 def _forward(work, repeats):
@@ -49,14 +75,13 @@ def _forward(work, repeats):
     x = np.random.default_rng(1).standard_normal((n, BATCH), np.float32)
     z = np.empty_like(x)
 
-    def call(team):
-        rows, shares = (
-            lambda *ends: layer.forward(x, z, *ends),
-            layer.shares(team.n_threads),
-        )
-        return many(lambda: team.run(rows, shares, layer.n_connections * BATCH))
+    def task(member):
+        layer.forward(x, z, *member.part(layer.shares(member.n_threads)))
 
-    always = mock.patch.object(workers, "MIN_WORK_PER_THREAD", 0)
+    def call(team):
+        return many(lambda: team.run(task, layer.n_connections * BATCH))
+
+    always = mock.patch.object(workers, "MIN_WORK", 0)
     with always, workers.Workers(1) as one, workers.Workers(2) as two:
         return interleave({"1": call(one), "2": call(two)}, repeats)
 
@@ -69,10 +94,10 @@ def _verdict(gains):
     return f"Two threads were faster from {won[0]:,} multiply-adds on."
 
 
-def _row(name, result):
+def _row(title, result, one, two):
     return {
-        "what": name,
-        "one thread, ms": f"{1e3 * result.median('1'):.3f}",
-        "two threads, ms": f"{1e3 * result.median('2'):.3f}",
-        "times faster": spread(result.ratios("1", "2")),
+        "what": title,
+        "one thread, ms": f"{1e3 * result.median(one):.3f}",
+        "two threads, ms": f"{1e3 * result.median(two):.3f}",
+        "times faster": spread(result.ratios(one, two)),
     }

@@ -1,0 +1,100 @@
+"""What Python costs: per update of a tiny network, and per prediction of one sample."""
+
+from collections import Counter
+from contextlib import ExitStack
+from unittest import mock
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from benchmarks.peers.programs import ours
+from benchmarks.peers.report import Section
+from benchmarks.peers.tasks import TASKS, Task
+from benchmarks.peers.timing import interleave, many
+from sksparse_mlp.core import kernels
+
+TINY = Task("tiny", (4, 3, 3, 2), 10, 2, 1000)
+MADELON = TASKS["madelon"]
+MOST_LATENCY = 100
+TEXT = """An update of {sizes} with batch {batch} computes next to nothing: its time is
+what Python and the calls of jitted functions take, as in every larger network of as many
+layers. It has {n_calls:.0f} such calls ({calls}). Times are those of an epoch in
+`history_` over its updates, and medians of single predictions."""
+
+
+def measure(options) -> Section:
+    section = Section("Overhead")
+    model, X, y = _trained(TINY)
+    calls = _jitted_calls(model, X, y)
+    listed = ", ".join(f"{count:g} {name}" for name, count in sorted(calls.items()))
+    section.add_text(
+        TEXT.format(
+            sizes="-".join(map(str, TINY.sizes)),
+            batch=TINY.batch_size,
+            n_calls=sum(calls.values()),
+            calls=listed,
+        )
+    )
+    contestants = {f"update of {TINY}": lambda: _update(model, X, y)}
+    contestants |= _predictions()
+    result = interleave(contestants, options.repeats)
+    section.measured["seconds"] = result.seconds
+    section.add_table([_row(name, result) for name in contestants])
+    single = "predictor().predict, one sample"
+    if single in contestants:
+        latency = 1e6 * result.median(single)
+        title, met = f"{single}, {MADELON}", latency < MOST_LATENCY
+        section.add_target(title, f"below {MOST_LATENCY} µs", f"{latency:.0f} µs", met=met)
+    return section
+
+
+def _trained(task):
+    X, y = task.samples()
+    model = ours.Program(task).model
+    return model.partial_fit(X, y, classes=np.arange(task.sizes[-1])), X, y
+
+
+def _update(model, X, y):
+    """Seconds of one update, without what `partial_fit` does around the epoch."""
+    model.partial_fit(X, y)
+    return model.history_[-1]["seconds"] / (len(X) / model.batch_size)
+
+
+def _jitted_calls(model, X, y):
+    """How often an update calls each jitted function."""
+    counts = Counter()
+
+    def counting(name, function):
+        def call(*args):
+            counts[name] += 1
+            return function(*args)
+
+        return call
+
+    with ExitStack() as stack:
+        for name, function in vars(kernels).copy().items():
+            if isinstance(function, Dispatcher):
+                patch = mock.patch.object(kernels, name, counting(name, function))
+                stack.enter_context(patch)
+        model.partial_fit(X, y)
+    n_updates = len(X) / model.batch_size
+    # Calls once per epoch are none of an update's.
+    return {k: round(n / n_updates) for k, n in counts.items() if n >= n_updates}
+
+
+def _predictions():
+    model, X, _ = _trained(MADELON)
+    sample = X[:1].copy()
+    functions = {"predict, one sample": lambda: model.predict(sample)}
+    if hasattr(model, "predictor"):
+        fast = model.predictor()
+        for name in ("predict", "predict_proba", "decision_function"):
+            method = getattr(fast, name)
+            functions[f"predictor().{name}, one sample"] = lambda f=method: f(sample)
+    return {name: many(function) for name, function in functions.items()}
+
+
+def _row(name, result):
+    times = [1e6 * seconds for seconds in result.seconds[name]]
+    values = {"median": np.median(times), "least": min(times), "most": max(times)}
+    return {"what": name} | {f"{k}, µs": f"{value:.1f}" for k, value in values.items()}
