@@ -1,6 +1,48 @@
 """What a fitted network is like inside, read from its public attributes."""
 
+from sksparse_mlp.analysis._activations import LayerActivations
+from sksparse_mlp.analysis._activity import NodeActivity
+from sksparse_mlp.analysis._distributions import ActivationDistributions
+from sksparse_mlp.analysis._gradients import effective_gradient_flow, gradient_flow
+from sksparse_mlp.analysis._layer_classifier import (
+    LayerAccuracies,
+    LayerClassifier,
+    layer_accuracies,
+)
+from sksparse_mlp.analysis._memory import MemoryFootprint, memory_footprint
 from sksparse_mlp.analysis._metrics import average_ratioed_accuracy
+from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
+from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
+from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
+from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
+from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
+from sksparse_mlp.analysis._plot._slopes import SlopesDisplay
+from sksparse_mlp.analysis._plot._training_history import TrainingHistoryDisplay
+from sksparse_mlp.analysis._plot._weight_distribution import WeightDistributionDisplay
+from sksparse_mlp.analysis._report import report
 from sksparse_mlp.analysis._topology import Connectivity, connectivity
 
-__all__ = ["Connectivity", "average_ratioed_accuracy", "connectivity"]
+__all__ = [
+    "ActivationDistributions",
+    "ActivationMediansDisplay",
+    "Connectivity",
+    "ConnectivityDisplay",
+    "LayerAccuracies",
+    "LayerAccuracyDisplay",
+    "LayerActivations",
+    "LayerClassifier",
+    "MemoryFootprint",
+    "NodeActivity",
+    "NodeActivityDisplay",
+    "PreActivationDisplay",
+    "SlopesDisplay",
+    "TrainingHistoryDisplay",
+    "WeightDistributionDisplay",
+    "average_ratioed_accuracy",
+    "connectivity",
+    "effective_gradient_flow",
+    "gradient_flow",
+    "layer_accuracies",
+    "memory_footprint",
+    "report",
+]

@@ -1,0 +1,106 @@
+"""What analysers share: fitted estimators, their data, and passes over the layers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from sksparse_mlp.core.network import Batch, Network
+from sksparse_mlp.core.samples import gather
+from sksparse_mlp.core.workers import ALONE
+
+# Samples that pass the layers together.
+BATCH = 256
+
+
+def fitted(estimator: Any) -> Any:
+    """The estimator, without a `FrozenEstimator` around it.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    check_is_fitted(estimator, "coefs_")
+    return estimator
+
+
+def checked_data(estimator: Any, X: Any) -> Any:
+    """X as the fitted estimator computes with it: a C-contiguous array or CSR matrix."""
+    dtypes = (np.float64, np.float32)
+    X = validate_data(
+        estimator, X, reset=False, accept_sparse="csr", dtype=dtypes, order="C"
+    )
+    return X.astype(estimator.coefs_[0].dtype, copy=False)
+
+
+def class_codes(estimator: Any, y: Any) -> np.ndarray:
+    """Indices into the estimator's `classes_` of the labels y, of dtype intp.
+
+    Raises
+    ------
+    ValueError
+        If y has other labels, or a class has no samples.
+    """
+    classes = estimator.classes_
+    y = check_array(y, ensure_2d=False, dtype=None)
+    unknown = np.setdiff1d(y, classes)
+    if unknown.size:
+        raise ValueError(
+            f"y has labels {unknown.tolist()} that are not among the estimator's classes "
+            f"{classes.tolist()}."
+        )
+    codes = np.searchsorted(classes, y)
+    missing = classes[np.bincount(codes, minlength=classes.size) == 0]
+    if missing.size:
+        raise ValueError(
+            f"y has no samples of the classes {missing.tolist()}; every class of the "
+            "estimator needs at least one."
+        )
+    return codes
+
+
+def passes(network: Network, X: Any) -> Iterator[tuple[int, Batch]]:
+    """Pass X over the layers; yield where each batch of samples begins, and the batch.
+
+    ``batch.z[k]`` and ``batch.a[k]`` are the pre-activations and activations of hidden
+    layer k, of shape (n_nodes, n_samples); ``batch.z[-1]`` are the logits. They are valid
+    until the next batch is asked for.
+    """
+    n_samples = X.shape[0]
+    buffers = network.buffers(min(BATCH, n_samples), training=True)
+    for start in range(0, n_samples, BATCH):
+        rows = np.arange(start, min(start + BATCH, n_samples))
+        batch = buffers if rows.size == buffers.size else buffers.first(rows.size)
+        gather(X, rows, batch.x, 0, rows.size)
+        network.forward(batch, ALONE)
+        yield start, batch
+
+
+class Analyser(BaseEstimator):
+    """Base of the analysers, whose parameter `estimator` is fitted already.
+
+    A clone of an analyser has the same fitted estimator, so that analysers work in
+    pipelines and searches.
+    """
+
+    def __sklearn_clone__(self):
+        parameters = self.get_params(deep=False)
+        estimator = parameters.pop("estimator")
+        copies = {name: clone(value, safe=False) for name, value in parameters.items()}
+        return type(self)(estimator=estimator, **copies)
+
+    def _fitted(self):
+        return fitted(self.estimator)
+
+    def _checked(self, X, *, reset):
+        """X as the estimator computes with it; ``reset`` takes note of its features."""
+        # The estimator first: it says how to reshape data of one dimension.
+        checked = checked_data(self._fitted(), X)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return checked

@@ -1,0 +1,155 @@
+"""How much memory a fitted network takes, and how much a dense one of its sizes."""
+
+import math
+from dataclasses import dataclass
+
+from scipy import sparse
+
+from sksparse_mlp.analysis._layers import fitted
+from sksparse_mlp.core.optimizers import OPTIMIZERS
+from sksparse_mlp.topology import GROWTHS
+
+# A loss, in float64.
+BYTES_PER_LOSS = 8
+
+
+@dataclass(frozen=True)
+class MemoryFootprint:
+    """The memory of a network, and the parameters of the dense one of the same sizes.
+
+    Attributes
+    ----------
+    prediction_bytes : int
+        While it predicts: the fitted attributes, and the layers by output neurons.
+    training_bytes : int
+        While it is trained: all that is learned with the solver's slots, the patterns by
+        output and by input neurons, and the shortcuts of LiSET.
+    copy_bytes : int
+        One copy of what is learned. On top of `training_bytes`, `fit` keeps one to go
+        back to, should training diverge, and another with `early_stopping`.
+    activation_bytes_per_sample : int
+        Activations and their gradients, per sample of a training batch.
+    n_connections : int
+        Weights that exist.
+    n_parameters : int
+        The same with the biases.
+    n_dense_parameters : int
+        Weights and biases of full layers of the same sizes.
+    """
+
+    prediction_bytes: int
+    training_bytes: int
+    copy_bytes: int
+    activation_bytes_per_sample: int
+    n_connections: int
+    n_parameters: int
+    n_dense_parameters: int
+
+    @property
+    def compression_rate(self) -> float:
+        """How many times `n_parameters` the dense network has (Chouliaras 2021)."""
+        return self.n_dense_parameters / self.n_parameters
+
+
+def memory_footprint(estimator) -> MemoryFootprint:
+    """Count the bytes and the parameters of a fitted network.
+
+    Bytes are those of the arrays that hold the network, without activations, data, and
+    what an evolution takes while it lasts.
+
+    Parameters
+    ----------
+    estimator : SparseMLPClassifier
+        Fitted. Its `solver`, `growth` and dtype are those that count.
+
+    Returns
+    -------
+    MemoryFootprint
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+
+    References
+    ----------
+    Chouliaras, *Boosting of neural network training by topology pruning*, 2021, appendix
+    B, for the compression rate.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sksparse_mlp import SparseMLPClassifier
+    >>> from sksparse_mlp.analysis import memory_footprint
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = SparseMLPClassifier((1000, 1000), max_iter=1, random_state=0)
+    >>> footprint = memory_footprint(clf.fit(X.astype("float32"), y))
+    >>> footprint.n_connections, footprint.n_dense_parameters
+    (71280, 1076010)
+    >>> round(footprint.compression_rate, 1)
+    14.7
+    >>> round(footprint.training_bytes / footprint.n_connections, 1)
+    24.6
+    """
+    estimator = fitted(estimator)
+    coefs = [sparse.csr_array(coef) for coef in estimator.coefs_]
+    value_size = coefs[0].dtype.itemsize
+    n_connections = sum(int(coef.nnz) for coef in coefs)
+    n_biases = sum(bias.size for bias in estimator.intercepts_)
+    n_fixed, n_learned = _values_of_hidden(estimator)
+    n_learned += n_connections + n_biases
+    by_input = sum(_index_size(coef) * (coef.shape[0] + 1 + coef.nnz) for coef in coefs)
+    by_output = sum(_index_size(coef) * (coef.shape[1] + 1 + coef.nnz) for coef in coefs)
+    positions = sum(_index_size(coef) * coef.nnz for coef in coefs)
+    n_trained = n_fixed + (1 + _n_slots(estimator)) * n_learned
+    n_trained += _values_of_skips(estimator, coefs)
+    n_values = n_fixed + n_learned
+    return MemoryFootprint(
+        prediction_bytes=by_input + by_output + 2 * value_size * n_values,
+        training_bytes=by_input + by_output + positions + value_size * n_trained,
+        copy_bytes=value_size * n_values,
+        activation_bytes_per_sample=(
+            value_size * _values_per_sample(estimator, coefs) + BYTES_PER_LOSS
+        ),
+        n_connections=n_connections,
+        n_parameters=n_connections + n_biases,
+        n_dense_parameters=sum((coef.shape[0] + 1) * coef.shape[1] for coef in coefs),
+    )
+
+
+def _n_slots(estimator):
+    """Values that the solver keeps per learned one."""
+    return OPTIMIZERS[estimator.solver].n_slots
+
+
+def _index_size(coef):
+    return coef.indices.dtype.itemsize
+
+
+def _values_of_hidden(estimator):
+    """How many values follow the layers: moving averages, and what is learned."""
+    n_parameters = sum(values.size for values in estimator.activation_parameters_)
+    n_normed = _n_normed(estimator)
+    return 2 * n_normed, 2 * n_normed + n_parameters
+
+
+def _n_normed(estimator):
+    """How many neurons have batch normalisation."""
+    return sum(norm["mean"].size for norm in estimator.batch_norms_ if norm is not None)
+
+
+def _values_of_skips(estimator, coefs):
+    """Values of LiSET's shortcuts, with their gradients and slots."""
+    growth = estimator.growth
+    rule = GROWTHS[growth] if isinstance(growth, str) else growth
+    if rule.signal != "skips":
+        return 0
+    n_inputs = sum(coef.shape[0] for coef in coefs if coef.nnz < math.prod(coef.shape))
+    return n_inputs * coefs[-1].shape[1] * (2 + _n_slots(estimator))
+
+
+def _values_per_sample(estimator, coefs):
+    """Inputs; products and gradients of all neurons; activations of the hidden ones."""
+    n_neurons = sum(coef.shape[1] for coef in coefs)
+    n_hidden = n_neurons - coefs[-1].shape[1]
+    return coefs[0].shape[0] + 2 * n_neurons + n_hidden + _n_normed(estimator)

@@ -1,0 +1,1 @@
+"""Displays: plain data with a picture of it, one class per file."""

@@ -1,0 +1,198 @@
+"""How the pre-activations of one node are distributed, for each class."""
+
+import numpy as np
+from sklearn.neighbors import KernelDensity
+from sklearn.utils import check_consistent_length, column_or_1d
+
+from sksparse_mlp.analysis._layers import checked_data, class_codes, fitted, passes
+from sksparse_mlp.analysis._plot._display import (
+    Display,
+    draw_ridges,
+    ridges_height,
+)
+
+# Points at which densities are drawn: per bandwidth, and at least and at most in all.
+PER_BANDWIDTH, FEWEST, MOST = 8, 256, 4096
+# Relative error of the densities that no eye can see.
+PRECISION = 1e-3
+
+
+class PreActivationDisplay(Display):
+    """Histograms of the pre-activations of one node, and the densities behind them.
+
+    One row per class, with the histogram of its samples and, as a line, their Gaussian
+    kernel density estimate, which a `LayerClassifier` takes for the likelihood. Rows are
+    scaled to the same height. A dotted line is at zero.
+
+    Parameters
+    ----------
+    bin_edges : ndarray of shape (n_bins + 1,)
+        Edges of the histograms, in units of the pre-activations.
+    histograms : ndarray of shape (n_classes, n_bins)
+        Densities, whose integral is 1 for every class.
+    points : ndarray of shape (n_points,)
+        Where the densities are known.
+    densities : ndarray of shape (n_classes, n_points)
+        The kernel density estimates.
+    classes : array-like of shape (n_classes,)
+        The class labels.
+    layer, node : int
+        The hidden layer, counted from 1, and the node in it, from 0.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    lines_ : list of matplotlib Line2D
+        The densities, one line per class.
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    LayerClassifier : Predicts classes from such densities.
+
+    References
+    ----------
+    Pretorius, *Activation functions in deep neural networks*, 2020, chapters 4 and 6.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sksparse_mlp import SparseMLPClassifier
+    >>> from sksparse_mlp.analysis import PreActivationDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = SparseMLPClassifier((20, 10), epsilon=2, max_iter=9, random_state=0).fit(X, y)
+    >>> display = PreActivationDisplay.from_estimator(clf, X, y, layer=2, node=0)
+    >>> display.histograms.shape
+    (3, 30)
+    """
+
+    def __init__(self, *, bin_edges, histograms, points, densities, classes, layer, node):
+        self.bin_edges = bin_edges
+        self.histograms = histograms
+        self.points = points
+        self.densities = densities
+        self.classes = classes
+        self.layer = layer
+        self.node = node
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, layer, node, bandwidth=0.2, n_bins=30, ax=None
+    ):
+        """Draw the pre-activations of a fitted network's node.
+
+        Parameters
+        ----------
+        estimator : SparseMLPClassifier
+            Fitted; a `FrozenEstimator` around it is allowed.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples; they pass batch by batch.
+        y : array-like of shape (n_samples,)
+            Their labels, with every class of the estimator.
+        layer : int
+            The hidden layer, counted from 1.
+        node : int
+            The node, counted from 0.
+        bandwidth : float, default=0.2
+            Standard deviation of the kernels, in units of the pre-activations.
+        n_bins : int, default=30
+            Number of bins of the histograms.
+        ax : matplotlib Axes, default=None
+            As in `plot`.
+
+        Returns
+        -------
+        PreActivationDisplay
+
+        Raises
+        ------
+        ValueError
+            If the layer or the node does not exist, ``bandwidth`` or ``n_bins`` is not
+            positive, the data do not suit the estimator, or a value overflows.
+        ImportError, sklearn.exceptions.NotFittedError
+            If matplotlib is not installed, or the estimator not fitted.
+        """
+        estimator = fitted(estimator)
+        _check_exists(estimator, layer, node)
+        for name, value in {"bandwidth": bandwidth, "n_bins": n_bins}.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value!r}.")
+        X = checked_data(estimator, X)
+        codes = class_codes(estimator, column_or_1d(y, warn=True))
+        check_consistent_length(X, codes)
+        values = _pre_activations(estimator, X, layer, node)
+        by_class = [values[codes == code] for code in range(estimator.classes_.size)]
+        edges = np.histogram_bin_edges(values, n_bins)
+        points = _points(edges, bandwidth)
+        display = cls(
+            bin_edges=edges,
+            histograms=np.stack([_histogram(own, edges) for own in by_class]),
+            points=points,
+            densities=np.stack([_density(own, points, bandwidth) for own in by_class]),
+            classes=estimator.classes_,
+            layer=layer,
+            node=node,
+        )
+        return display.plot(ax)
+
+    def _height(self):
+        return ridges_height(len(self.classes))
+
+    def _draw(self, ax):
+        peaks = np.max(self.densities, axis=1, keepdims=True)
+        tops = np.maximum(np.max(self.histograms, axis=1, keepdims=True), peaks)
+        scales = draw_ridges(ax, self.bin_edges, self.histograms, self.classes, tops[:, 0])
+        ax.axvline(0, color="0.4", linestyle=":", linewidth=0.8)
+        self.lines_ = [
+            ax.plot(self.points, row - scales[row] * density, color="black")[0]
+            for row, density in enumerate(self.densities)
+        ]
+        ax.set(
+            xlabel=f"pre-activation of node {self.node}, hidden layer {self.layer}",
+            ylabel="class (densities, scaled)",
+        )
+
+
+def _check_exists(estimator, layer, node):
+    n_hidden = len(estimator.coefs_) - 1
+    if layer not in range(1, n_hidden + 1):
+        raise ValueError(
+            f"layer={layer!r} does not exist; hidden layers are counted from 1 to "
+            f"{n_hidden}."
+        )
+    n_nodes = estimator.coefs_[layer - 1].shape[1]
+    if node not in range(n_nodes):
+        raise ValueError(
+            f"node={node!r} does not exist; the nodes of hidden layer {layer} are counted "
+            f"from 0 to {n_nodes - 1}."
+        )
+
+
+def _pre_activations(estimator, X, layer, node):
+    """Those of all samples, (n_samples,) in float64."""
+    batches = passes(estimator._fitted_network(), X)
+    values = [batch.z[layer - 1][node].astype(np.float64) for _, batch in batches]
+    values = np.concatenate(values)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"Pre-activations of node {node} in hidden layer {layer} are not finite. Scale "
+            "the data as those that the estimator was fitted with."
+        )
+    return values
+
+
+def _points(edges, bandwidth):
+    """Where to evaluate densities: as far as they can be seen."""
+    low, high = edges[0] - 3 * bandwidth, edges[-1] + 3 * bandwidth
+    n_points = np.clip(PER_BANDWIDTH * (high - low) / bandwidth, FEWEST, MOST)
+    return np.linspace(low, high, int(n_points))
+
+
+def _histogram(values, edges):
+    counts, _ = np.histogram(values, edges)
+    return counts / (values.size * np.diff(edges))
+
+
+def _density(values, points, bandwidth):
+    estimate = KernelDensity(bandwidth=bandwidth, rtol=PRECISION).fit(values[:, np.newaxis])
+    return np.exp(estimate.score_samples(points[:, np.newaxis]))
