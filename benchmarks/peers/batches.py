@@ -14,7 +14,8 @@ SIZES = (2, 4, 8, 16, 32, 64, 128, 256)
 STYLES = ("o-", "s--", "v:", "^-.")
 TEXT = f"""GFLOP/s of the passes over a layer {WIDTH}x{WIDTH} (epsilon {EPSILON}, float32,
 one thread). The vectors of the inner loops are samples, so that small batches leave parts
-of them empty and spend more on each connection's indices and weights."""
+of them empty and spend more on each connection's indices and weights. Arrays begin at
+cache lines, as those of the package do."""
 
 
 def measure(options) -> Section:

@@ -45,7 +45,7 @@ install pybind11 wheel` and `pip install --no-build-isolation sparseprop`, which
 C++ compiler and an active virtual environment. None is a dependency of the package."""
 TABLES = """*Faster* says how many times an epoch of this package fits into one of the
 other program, with the same number of threads. *Memory* is the growth of the most that a
-fresh process ever held (`ru_maxrss`), from after the imports and an epoch of a tiny
+fresh process ever held, from after the imports and an epoch of a tiny
 network to after {n_batches} batches in one thread; it includes their samples."""
 EVOLUTION = f"""An evolution is SET's at zeta {ZETA} in every layer that is not full. That
 of this package includes the new transposed patterns; its share is that of an epoch in one

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.network import aligned
 from sksparse_mlp.core.optimizers import SGD, Adam
 
 FLOAT = INDEX = 4  # bytes
@@ -42,12 +43,14 @@ class Passes:
         """Activations that come in, and gradients of those that go out."""
         rng, layer = np.random.default_rng(1), self.layer
         sizes, dtype = (layer.n_in, layer.n_out), layer.weights.dtype
-        x, dz = (rng.standard_normal((n, self.batch), dtype) for n in sizes)
+        x, dz = (aligned((n, self.batch), dtype) for n in sizes)
+        for array in (x, dz):
+            array[:] = rng.standard_normal(array.shape, dtype)
         return x, dz
 
     def functions(self, x: np.ndarray, dz: np.ndarray) -> dict:
         """Each pass as a function; all but the optimizers' return what they fill."""
-        layer, (z, dx) = self.layer, (np.empty_like(dz), np.empty_like(x))
+        layer, (z, dx) = self.layer, (aligned(m.shape, m.dtype) for m in (dz, x))
 
         def forward():
             layer.forward(x, z, 0, layer.n_out)

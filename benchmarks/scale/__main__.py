@@ -61,8 +61,8 @@ def fits(shrink):
         "connections": [at(n, BATCH) for n in CONNECTIONS],
         "batch": [at(300_000, batch) for batch in BATCHES],
         "sparsity": [sparse(share) for share in SHARES],
-        "million": [Fit(million, 5, BATCH, 16, epochs=2, repeats=2)],
-        "largest": [Fit(*largest(shrink), 8, 4, epochs=2, repeats=2)],
+        "million": [Fit(million, 5, BATCH, 16, epochs=2, repeats=1)],
+        "largest": [Fit(*largest(shrink), 8, 4, epochs=2, repeats=1)],
     }
 
 
