@@ -368,8 +368,7 @@ document's figures are grey."""
 ACTIVITY = """\
 Activity is the share of the samples of a class for which a node is on. Below is how many
 of the pairs of a living node and a class are nearly always off (below 5 %) or on (above
-95 %): as in the document's figures 5.1 to 5.5, nodes tell classes apart the more strictly
-the deeper they are."""
+95 %). The document's figures 5.1 to 5.5 lead to expect more of them in deeper layers."""
 
 LAYERS = """\
 Each hidden layer as a classifier of its own, from whether its nodes are on (discrete), from
