@@ -8,9 +8,7 @@ from sklearn.base import _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils.validation import (
-    check_consistent_length,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
@@ -30,9 +28,7 @@ def labelled_data(analyser: Analyser, X: Any, y: Any) -> tuple[Any, np.ndarray]:
     estimator = analyser._fitted()
     validate_data(analyser, X, y, skip_check_array=True)
     X = checked_data(estimator, X)
-    codes = class_codes(estimator, column_or_1d(y, warn=True))
-    check_consistent_length(X, codes)
-    return X, codes
+    return X, class_codes(estimator, X, y)
 
 
 def nodes_frame(pandas: Any, values: list[np.ndarray], columns: Any) -> Any:

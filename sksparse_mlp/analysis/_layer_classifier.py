@@ -16,7 +16,6 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_params,
 )
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from sksparse_mlp.analysis._density import BinnedValues
@@ -268,7 +267,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         """
         estimator, network = self._fitted(), self._network()
         X = self._checked(X, reset=True)
-        codes = _checked_codes(estimator, X, y)
+        codes = class_codes(estimator, X, y)
         bandwidth = None if self.system == "discrete" else self.bandwidth
         (self._model,) = _fitted_models(network, X, codes, [self.layer], bandwidth)
         self._system = self.system
@@ -365,13 +364,6 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         if self.system == "combined":
             _check_combined(network, [self.layer])
         return network
-
-
-def _checked_codes(estimator, X, y):
-    y = column_or_1d(y, warn=True)
-    check_consistent_length(X, y)
-    check_classification_targets(y)
-    return class_codes(estimator, y)
 
 
 @dataclass(frozen=True)
@@ -490,7 +482,7 @@ def layer_accuracies(
     layers = range(1, len(network.hidden) + 1)
     chosen = SYSTEMS if systems is None else _checked_systems(systems, network, layers)
     X, X_other = (checked_data(estimator, data) for data in (X_train, X_test))
-    codes = _checked_codes(estimator, X, y_train)
+    codes = class_codes(estimator, X, y_train)
     models = _fitted_models(
         network, X, codes, layers, None if set(chosen) == {"discrete"} else bandwidth
     )

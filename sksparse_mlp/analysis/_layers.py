@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from sksparse_mlp.core.network import Batch, Network
 from sksparse_mlp.core.samples import gather
@@ -39,16 +45,18 @@ def checked_data(estimator: Any, X: Any) -> Any:
     return X.astype(estimator.coefs_[0].dtype, copy=False)
 
 
-def class_codes(estimator: Any, y: Any) -> np.ndarray:
-    """Indices into the estimator's `classes_` of the labels y, of dtype intp.
+def class_codes(estimator: Any, X: Any, y: Any) -> np.ndarray:
+    """Indices into the estimator's `classes_` of the labels y of X, of dtype intp.
 
     Raises
     ------
     ValueError
-        If y has other labels, or a class has no samples.
+        If y has other labels or another length, or a class has no samples.
     """
     classes = estimator.classes_
-    y = check_array(y, ensure_2d=False, dtype=None)
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(X, y)
+    check_classification_targets(y)
     unknown = np.setdiff1d(y, classes)
     if unknown.size:
         raise ValueError(

@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.neighbors import KernelDensity
-from sklearn.utils import check_consistent_length, column_or_1d
 
 from sksparse_mlp.analysis._layers import checked_data, class_codes, fitted, passes
 from sksparse_mlp.analysis._plot._display import (
@@ -118,8 +117,7 @@ class PreActivationDisplay(Display):
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
         X = checked_data(estimator, X)
-        codes = class_codes(estimator, column_or_1d(y, warn=True))
-        check_consistent_length(X, codes)
+        codes = class_codes(estimator, X, y)
         values = _pre_activations(estimator, X, layer, node)
         by_class = [values[codes == code] for code in range(estimator.classes_.size)]
         edges = np.histogram_bin_edges(values, n_bins)
