@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-from benchmarks.data import load
+from benchmarks.samples import scaled
 from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 
@@ -78,10 +77,8 @@ class TestAccuracy(EpochCallback):
 
 def train(name, seed):
     """Train one network and return its test accuracy after every epoch, and itself."""
-    X_train, y_train, X_test, y_test = load(name)
-    scaler = MaxAbsScaler() if X_train.dtype == np.uint8 else StandardScaler()
-    X_train = scaler.fit_transform(X_train.astype(np.float32))
-    accuracy = TestAccuracy(scaler.transform(X_test.astype(np.float32)), y_test)
+    X_train, y_train, X_test, y_test = scaled(name)
+    accuracy = TestAccuracy(X_test, y_test)
     model = SparseMLPClassifier(**SHARED | NETWORKS[name], random_state=seed)
     model.set_callbacks(accuracy).fit(X_train, y_train)
     return accuracy.scores, model

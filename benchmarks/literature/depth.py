@@ -10,7 +10,6 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks.accuracy import EpochCallback, TestAccuracy
 from benchmarks.data import load
-from benchmarks.literature.runs import Runs
 from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import CST, CReLU, ReLUTau, SoftThreshold
@@ -122,14 +121,33 @@ def train(activation, depth, layers, n_train, n_epochs, rate):
     return {"accuracy": accuracy.scores, "loss": model.loss_curve_, "zeros": zeros}
 
 
-def measure(runs, depth, layers, activation, n_train, n_epochs):
-    """Everything about one network, from finished or new runs."""
-    setting = {"activation": activation, "depth": depth, "layers": layers}
-    size = {"n_train": n_train, "n_epochs": n_epochs}
-    variance = runs(initial_variance, **setting)
-    found = runs(choose_rate, **setting)
-    result = runs(train, **setting, **size, rate=found["rate"])
-    return setting | size | variance | found | result
+def measure(runs, plan):
+    """Everything about the networks, from finished or new runs."""
+    settings = [
+        {"activation": activation, "depth": depth, "layers": layers}
+        for depth, layers, activations, *_ in plan
+        for activation in activations
+    ]
+    sizes = [
+        {"n_train": n_train, "n_epochs": runs.epochs(n_epochs)}
+        for _, _, activations, n_train, n_epochs in plan
+        for _ in activations
+    ]
+    variances = runs.map(initial_variance, settings)
+    rates = runs.map(choose_rate, settings)
+    results = runs.map(
+        train,
+        [
+            setting | size | {"rate": found["rate"]}
+            for setting, size, found in zip(settings, sizes, rates, strict=True)
+        ],
+    )
+    return [
+        setting | size | variance | found | result
+        for setting, size, variance, found, result in zip(
+            settings, sizes, variances, rates, results, strict=True
+        )
+    ]
 
 
 def has_trained(result):
@@ -270,16 +288,11 @@ with 60,000 samples, rate 3e-4 stayed at chance, 1e-4 stood at 64 % after six ep
 these is in the table."""
 
 
-def run():
-    runs = Runs("depth")
+def run(runs):
     with warnings.catch_warnings():
         # That training diverges is a result here.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        results = [
-            measure(runs, depth, layers, activation, *size)
-            for depth, layers, activations, *size in PLAN
-            for activation in activations
-        ]
+        results = measure(runs, PLAN)
     plot(
         results, runs.path("_accuracy.png"), lambda r: 100 * np.array(r["accuracy"]),
         "test accuracy (%)", "epoch",

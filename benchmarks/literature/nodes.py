@@ -12,7 +12,6 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.data import load
-from benchmarks.literature.runs import Runs
 from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.analysis import NodeActivity, layer_accuracies
@@ -383,10 +382,11 @@ included. Seconds are those of the clock, while the machine had other work; thos
 core are what one thread took, and what the target above is compared with."""
 
 
-def run():
-    runs = Runs("nodes")
+def run(runs):
     networks = [*NETWORKS[: len(KINDS)], SPARSE, *NETWORKS[len(KINDS) :]]
-    measured = [(network, runs(measure, settings=SHARED | network)) for network in networks]
+    shared = SHARED | {"max_iter": runs.epochs(SHARED["max_iter"])}
+    grid = [{"settings": shared | network} for network in networks]
+    measured = list(zip(networks, runs.map(measure, grid), strict=True))
     plot_accuracies(measured, runs.path("_accuracy.png"))
     plot_by_depth(
         measured, runs.path("_sparsity.png"),

@@ -1,13 +1,20 @@
 """Finished runs of an experiment, kept in a file, and what is reported of them."""
 
 import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+from rich.progress import track
+from threadpoolctl import threadpool_limits
 
 from benchmarks.peers.report import machine
+from sksparse_mlp import __version__
 
-FOLDER = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results"
 
 
 class Runs:
@@ -17,50 +24,135 @@ class Runs:
     ----------
     name : str
         Names the experiment, its command and its files.
+    folder : Path
+        Where the files are. Those of quick runs are in a folder of their own in there.
+    quick : bool
+        Whether to do so little that only the program is tried, not the document.
+    other_versions : bool
+        Whether finished runs of other versions of the package are taken along.
+
+    Raises
+    ------
+    ValueError
+        If there are such runs and they are not to be taken along.
     """
 
-    def __init__(self, name: str):
-        self.command = f"python -m benchmarks.literature {name}"
+    def __init__(
+        self,
+        name: str,
+        *,
+        folder: Path = RESULTS,
+        quick: bool = False,
+        other_versions: bool = False,
+    ):
+        self.command = f"python -m benchmarks.literature {name}" + " --quick" * quick
         self.name = name
-        self.context = {"command": self.command, **machine()}
+        self.folder = folder / "quick" if quick else folder
+        self.quick = quick
         self._used: list[dict] = []
-        path = self.path("json")
-        self._kept = json.loads(path.read_text())["runs"] if path.is_file() else []
+        self._kept = finished_runs(self.path("json"))
+        others = {run["made"]["version"] for run in self._kept} - {__version__}
+        if others and not other_versions:
+            raise ValueError(
+                f"{self.path('json')} has runs of version {', '.join(sorted(others))}, and "
+                f"this is {__version__}. Move the file away, name another folder with "
+                "--results, or take these runs along with --other-versions."
+            )
 
     def path(self, suffix: str) -> Path:
-        return FOLDER / f"{self.name}{suffix if '.' in suffix else '.' + suffix}"
+        return self.folder / f"{self.name}{suffix if '.' in suffix else '.' + suffix}"
+
+    def epochs(self, n: int) -> int:
+        """The number of epochs, far fewer in a quick run."""
+        return max(2, n // 50) if self.quick else n
+
+    def some(self, items: Sequence, n: int = 1) -> Sequence:
+        """All of them, the first ``n`` in a quick run."""
+        return items[:n] if self.quick else items
 
     def __call__(self, function: Callable[..., dict], **settings) -> dict:
         """What ``function(**settings)`` returns, now or in an earlier run."""
-        settings_text = json.dumps({"run": function.__name__, **settings}, default=repr)
-        asked = json.loads(settings_text)
-        run = next((run for run in self._kept if run["settings"] == asked), None)
-        if run is None:
-            started = time.perf_counter()
-            result = function(**settings)
-            run = {"settings": asked, "result": result}
-            run["seconds"] = round(time.perf_counter() - started, 1)
+        return self.map(function, [settings])[0]
+
+    def map(self, function: Callable[..., dict], grid: Iterable[dict]) -> list[dict]:
+        """What the function returns for each of these settings, in their order.
+
+        Those that are missing are run in parallel, as the surrounding
+        `joblib.parallel_config` says, and kept as soon as each is finished.
+        """
+        grid = list(grid)
+        asked = [self._asked(function, settings) for settings in grid]
+        missing = {
+            json.dumps(wanted): (wanted, settings)
+            for wanted, settings in zip(asked, grid, strict=True)
+            if self._find(wanted) is None
+        }
+        if missing:
+            self._do(function, missing.values())
+        found = [self._find(wanted) for wanted in asked]
+        self._used += [run for run in found if not any(run is used for used in self._used)]
+        return [run["result"] for run in found]
+
+    def _do(self, function, pairs):
+        work = Parallel(return_as="generator_unordered")(
+            delayed(_run)(function, *pair) for pair in pairs
+        )
+        for run in track(work, f"{self.name}: {function.__name__}", len(pairs)):
             self._kept.append(run)
-            print(asked, f"{run['seconds']} s", flush=True)
-        if not any(used is run for used in self._used):
-            self._used.append(run)
-        self._write(self._kept)
-        return run["result"]
+            self._write(self._kept)
+
+    def seconds(self) -> float:
+        """What the runs that were asked for took."""
+        return sum(run["seconds"] for run in self._used)
 
     def finish(self, *parts: str) -> None:
         """Forget runs that nobody asked for, and write the report."""
         self._write(self._used)
         title, *rest = parts
-        seconds = sum(run["seconds"] for run in self._used)
+        machines = "; ".join(sorted({run["made"]["machine"] for run in self._used}))
         made = (
-            f"Made by `{self.command}` with `SKSPARSE_MLP_DATA` set, in {seconds:.0f} s of "
-            f"one core ({self.context['CPU']}; {self.context['versions']})."
+            f"Made by `{self.command}` with `SKSPARSE_MLP_DATA` set: {len(self._used)} "
+            f"runs, {self.seconds():.0f} s of one core in all ({machines})."
         )
         text = "\n\n".join([f"# {title}", made, *rest])
         self.path("md").write_text(text + "\n", encoding="utf-8")
 
+    def _asked(self, function, settings):
+        named = json.dumps({"run": function.__name__, **settings}, default=repr)
+        return json.loads(named)
+
+    def _find(self, asked):
+        return next((run for run in self._kept if run["settings"] == asked), None)
+
     def _write(self, runs):
+        """Replace the file at once: it is whole whenever the program is killed."""
         lines = ",\n".join(json.dumps(run) for run in runs)
-        context = json.dumps(self.context)
-        FOLDER.mkdir(exist_ok=True)
-        self.path("json").write_text(f'{{"context": {context},\n"runs": [\n{lines}\n]}}\n')
+        command = json.dumps(self.command)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.path("json.draft")
+        draft.write_text(f'{{"command": {command},\n"runs": [\n{lines}\n]}}\n')
+        os.replace(draft, self.path("json"))
+
+
+def finished_runs(path: Path) -> list[dict[str, Any]]:
+    """The runs in the file; none if there is no file."""
+    return json.loads(path.read_text())["runs"] if path.is_file() else []
+
+
+def _run(function, asked, settings):
+    """One run in one thread, as it is kept."""
+    started = time.perf_counter()
+    with threadpool_limits(1):
+        result = function(**settings)
+    seconds = round(time.perf_counter() - started, 1)
+    return {"settings": asked, "result": result, "seconds": seconds, "made": made()}
+
+
+def made() -> dict[str, str]:
+    """By which version of the package, where and when a run is made."""
+    context = machine()
+    return {
+        "version": __version__,
+        "machine": f"{context['CPU']}; {context['versions']}",
+        "date": context["date"],
+    }

@@ -3,11 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from benchmarks.accuracy import NETWORKS, SHARED
-from benchmarks.data import load
-from benchmarks.literature.runs import Runs
+from benchmarks.samples import scaled
 from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.schedules import ZETA_SCHEDULES
@@ -27,12 +25,9 @@ VARIANTS = {
 
 def train(data, seed, variant):
     """Test accuracy in percent, connections grown, seconds of evolution and of the rest."""
-    X_train, y_train, X_test, y_test = load(data)
-    scaler = MaxAbsScaler() if X_train.dtype == np.uint8 else StandardScaler()
-    X_train = scaler.fit_transform(X_train.astype(np.float32))
+    X_train, y_train, X_test, y_test = scaled(data)
     model = SparseMLPClassifier(**SHARED | NETWORKS[data] | variant, random_state=seed)
     model.fit(X_train, y_train)
-    X_test = scaler.transform(X_test.astype(np.float32))
     return {
         "accuracy": round(100 * model.score(X_test, y_test), 3),
         "grown": sum(record["n_grown"] for record in model.history_),
@@ -43,13 +38,17 @@ def train(data, seed, variant):
 
 def compare(runs, data):
     """One row per variant; seeds take turns, so that the machine is the same for all."""
-    results = {name: [] for name in VARIANTS}
-    for seed in SEEDS:
-        for name, variant in VARIANTS.items():
-            results[name].append(runs(train, data=data, seed=seed, variant=variant))
+    size = {"max_iter": runs.epochs(NETWORKS[data]["max_iter"])} if runs.quick else {}
+    grid = [
+        {"data": data, "seed": seed, "variant": variant | size}
+        for seed in runs.some(SEEDS)
+        for variant in VARIANTS.values()
+    ]
+    results = runs.map(train, grid)
     first = None
     rows = []
-    for name, own in results.items():
+    for k, name in enumerate(VARIANTS):
+        own = results[k :: len(VARIANTS)]
         mean = pd.DataFrame(own).mean()
         first = mean if first is None else first
         rows.append(
@@ -89,8 +88,7 @@ at zeta 0.3 with the parameters of the document (zeta_min 0.01, interest 0.01, k
 thread; the document measures the same. Means of 3 seeds."""
 
 
-def run():
-    runs = Runs("schedules")
+def run(runs):
     parts = []
     for data in ("isolet", "mnist"):
         parts += [f"## {data}", markdown(compare(runs, data))]

@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.accuracy import TestAccuracy
 from benchmarks.data import load
-from benchmarks.literature.runs import Runs
 from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import ReLU, SoftThreshold
@@ -122,23 +121,27 @@ def configurations():
     return drawn
 
 
-def held_outs(runs, network, splits):
-    """Results of a configuration on the held-out fifth of each split."""
-    return [runs(held_out, network=FIXED | network, split=split) for split in splits]
+def hold_out(runs, entries, splits):
+    """Add results on the held-out fifth of each split to these configurations'."""
+    grid = [
+        {"network": FIXED | entry["network"], "split": split}
+        for entry in entries
+        for split in splits
+    ]
+    results = iter(runs.map(held_out, grid))
+    for entry in entries:
+        entry["results"] += [next(results) for _ in splits]
 
 
 def search(runs):
     """The configurations by rank: what was tried, and results on held-out samples."""
     tried = [
-        {"network": network, "results": held_outs(runs, network, SPLITS[:1])}
-        for network in configurations()
+        {"network": network, "results": []} for network in runs.some(configurations(), 2)
     ]
-    for entry in tried:
-        if score(entry) >= HOPELESS:
-            entry["results"] += held_outs(runs, entry["network"], SPLITS[1:])
+    hold_out(runs, tried, SPLITS[:1])
+    hold_out(runs, [entry for entry in tried if score(entry) >= HOPELESS], SPLITS[1:])
     tried.sort(key=rank, reverse=True)
-    for entry in tried[:N_FINALISTS]:
-        entry["results"] += held_outs(runs, entry["network"], MORE_SPLITS)
+    hold_out(runs, tried[:N_FINALISTS], MORE_SPLITS)
     return sorted(tried, key=rank, reverse=True)
 
 
@@ -216,7 +219,8 @@ def top(importances):
 
 def rank_by_forest(runs):
     """The better forest by out-of-bag accuracy, and what it ranks highest."""
-    found = {k: runs(out_of_bag, max_features=k)["accuracy"] for k in MAX_FEATURES}
+    results = runs.map(out_of_bag, [{"max_features": k} for k in MAX_FEATURES])
+    found = {k: result["accuracy"] for k, result in zip(MAX_FEATURES, results, strict=True)}
     best = max(found, key=found.get)
     importances = runs(forest_importances, max_features=best)
     tops = {measure: top(values) for measure, values in importances.items()}
@@ -295,11 +299,14 @@ def targets_table(results, tops):
 def comparison_table(runs, results, alone, max_features):
     """Test accuracies of everything, mean over the seeds."""
     size = "-".join(map(str, FIXED["hidden_layer_sizes"]))
-    dense = [runs(dense_test, seed=seed) for seed in SEEDS]
-    after = [
-        runs(dense_test, seed=seed, features=result["selected"])
-        for seed, result in zip(SEEDS, results, strict=True)
-    ]
+    dense = runs.map(dense_test, [{"seed": seed} for seed in SEEDS])
+    after = runs.map(
+        dense_test,
+        [
+            {"seed": seed, "features": result["selected"]}
+            for seed, result in zip(SEEDS, results, strict=True)
+        ],
+    )
     models = {
         "SET, input neurons compete": results,
         "SET alone, all features": alone,
@@ -322,13 +329,13 @@ def comparison_table(runs, results, alone, max_features):
 
 def compare_competitions(runs, network):
     """Results on the held-out fifths by when the competition begins and ends."""
-    return {
-        (start, end): [
-            runs(held_out_between, network=network, split=split, start=start, end=end)
-            for split in SPLITS
-        ]
+    grid = [
+        {"network": network, "split": split, "start": start, "end": end}
         for start, end in COMPETITIONS
-    }
+        for split in SPLITS
+    ]
+    results = iter(runs.map(held_out_between, grid))
+    return {moments: [next(results) for _ in SPLITS] for moments in COMPETITIONS}
 
 
 def competitions_table(by_moments, related):
@@ -410,15 +417,16 @@ between which input neurons leave. The package has {start} and {end}, and the se
 its configuration with these, which favours them."""
 
 
-def run():
-    runs = Runs("selection")
+def run(runs):
     related, largest = related_features()
     ranked = search(runs)
     found, max_features, tops = rank_by_forest(runs)
     chosen = FIXED | ranked[0]["network"]
-    results = [runs(test, network=chosen, seed=seed) for seed in SEEDS]
     without = chosen | {"n_features_to_select": None}
-    alone = [runs(test, network=without, seed=seed) for seed in SEEDS]
+    results, alone = (
+        runs.map(test, [{"network": network, "seed": seed} for seed in SEEDS])
+        for network in (chosen, without)
+    )
     by_moments = compare_competitions(runs, chosen)
     plot(results, alone, by_moments, related, runs.path("_accuracy.png"))
     runs.finish(

@@ -1,0 +1,207 @@
+"""The program that reproduces tables: what is finished is kept, and not mixed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+
+from benchmarks.literature import __main__ as program
+from benchmarks.literature.comparison import beside, standard_error
+from benchmarks.literature.runs import Runs, finished_runs
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "benchmarks" / "literature"
+
+
+def squared(x, log):
+    """A run that says that it was done."""
+    with open(log, "a") as done:
+        done.write(f"{x}\n")
+    if x < 0:
+        raise ArithmeticError("negative")
+    return {"square": x * x}
+
+
+@pytest.fixture
+def log(tmp_path):
+    return str(tmp_path / "log")
+
+
+def grid(log, *values):
+    return [{"x": x, "log": log} for x in values]
+
+
+def n_done(log):
+    return len(Path(log).read_text().split())
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_results_come_in_the_order_of_the_settings_and_are_kept(tmp_path, log, n_jobs):
+    wanted = [{"square": 9}, {"square": 1}, {"square": 9}]
+    with parallel_config(n_jobs=n_jobs):
+        assert Runs("t", folder=tmp_path).map(squared, grid(log, 3, 1, 3)) == wanted
+    assert Runs("t", folder=tmp_path).map(squared, grid(log, 3, 1, 3)) == wanted
+    assert n_done(log) == 2
+    assert Runs("t", folder=tmp_path)(squared, x=2, log=log) == {"square": 4}
+
+
+def test_runs_say_by_what_they_were_made(tmp_path, log):
+    Runs("t", folder=tmp_path)(squared, x=1, log=log)
+    [run] = finished_runs(tmp_path / "t.json")
+    assert run["settings"] == {"run": "squared", "x": 1, "log": log}
+    assert run["made"].keys() == {"version", "machine", "date"}
+    assert run["seconds"] >= 0
+
+
+def test_a_failing_run_loses_none_before_it(tmp_path, log):
+    with pytest.raises(ArithmeticError):
+        Runs("t", folder=tmp_path).map(squared, grid(log, 1, 2, -1))
+    assert len(finished_runs(tmp_path / "t.json")) == 2
+    Runs("t", folder=tmp_path).map(squared, grid(log, 1, 2, 3))
+    assert n_done(log) == 4
+
+
+KILLED = """
+import time
+from pathlib import Path
+from benchmarks.literature.runs import Runs
+
+def slow(x):
+    time.sleep(60 * (x == 2))
+    return {"x": x}
+
+Runs("t", folder=Path(FOLDER)).map(slow, [{"x": x} for x in range(3)])
+"""
+
+
+def test_a_killed_program_continues_where_it_was(tmp_path):
+    code = KILLED.replace("FOLDER", repr(str(tmp_path)))
+    program = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    path = tmp_path / "t.json"
+    deadline = time.monotonic() + 60
+    while len(finished_runs(path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    assert [run["result"]["x"] for run in finished_runs(path)] == [0, 1]
+
+
+def test_results_of_another_version_are_not_mixed_in_silently(tmp_path, log):
+    Runs("t", folder=tmp_path)(squared, x=1, log=log)
+    path = tmp_path / "t.json"
+    text = json.loads(path.read_text())
+    text["runs"][0]["made"]["version"] = "0.0.1"
+    path.write_text(json.dumps(text))
+    with pytest.raises(ValueError, match=r"0\.0\.1.*--results.*--other-versions"):
+        Runs("t", folder=tmp_path)
+    taken = Runs("t", folder=tmp_path, other_versions=True)
+    assert taken(squared, x=1, log=log) == {"square": 1}
+    assert n_done(log) == 1
+
+
+def test_the_report_forgets_what_nobody_asked_for(tmp_path, log):
+    Runs("t", folder=tmp_path).map(squared, grid(log, 1, 2))
+    runs = Runs("t", folder=tmp_path)
+    runs.map(squared, grid(log, 2))
+    runs.finish("Title", "text")
+    assert [run["settings"]["x"] for run in finished_runs(tmp_path / "t.json")] == [2]
+    report = (tmp_path / "t.md").read_text()
+    assert report.startswith("# Title\n")
+    assert "python -m benchmarks.literature t`" in report
+
+
+def test_quick_runs_stay_apart(tmp_path, log):
+    Runs("t", folder=tmp_path)(squared, x=1, log=log)
+    quick = Runs("t", folder=tmp_path, quick=True)
+    quick(squared, x=1, log=log)
+    assert n_done(log) == 2
+    assert quick.epochs(500) < 500
+    assert quick.some([1, 2, 3]) == [1]
+    full = Runs("t", folder=tmp_path)
+    assert full.epochs(500) == 500
+    assert full.some([1, 2, 3]) == [1, 2, 3]
+
+
+def test_figures_agree_within_two_standard_errors_of_the_difference():
+    values = [1.0, 2.0, 3.0]
+    error = np.std(values, ddof=1) / np.sqrt(3)
+    assert standard_error(values) == pytest.approx(error)
+    limit = 2 * np.sqrt(2) * error
+    assert beside(2 + 0.99 * limit, values)["within two"] == "yes"
+    assert beside(2 - 1.01 * limit, values)["within two"] == "no"
+    assert beside(2.0, [1.0])["within two"] == "-"
+
+
+def run_program(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["literature", *arguments])
+    program.main()
+
+
+def test_an_unknown_table_lists_the_known_ones(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run_program(monkeypatch, "nonsense")
+    message = capsys.readouterr().err
+    assert all(name in message for name in program.TABLES)
+
+
+def test_without_a_table_all_are_listed(monkeypatch, capsys, tmp_path):
+    run_program(monkeypatch, "--results", str(tmp_path))
+    listed = capsys.readouterr().out
+    assert all(f"| {name} |" in listed for name in program.TABLES)
+
+
+def test_missing_data_are_said_before_any_work(monkeypatch, tmp_path):
+    def missing(name):
+        raise FileNotFoundError(f"put {name}.npz there")
+
+    monkeypatch.setattr(program, "fetch", missing)
+    with pytest.raises(FileNotFoundError, match=r"put madelon\.npz there"):
+        run_program(monkeypatch, "madelon", "--results", str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_table_has_its_module():
+    with_run = {
+        path.stem for path in FOLDER.glob("*.py") if "\ndef run(runs)" in path.read_text()
+    }
+    assert with_run == set(program.TABLES)
+    assert all(
+        hasattr(import_module(f"benchmarks.literature.{t}"), "run") for t in with_run
+    )
+
+
+def test_committed_results_are_of_known_tables():
+    files = {path.stem for path in (FOLDER / "results").glob("*.json")}
+    assert files - {"sparse_outputs"} <= set(program.TABLES)
+
+
+ON_DASK = """
+import sys
+from distributed import LocalCluster
+from benchmarks.literature.__main__ import main
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        sys.argv = ["literature", "sparsity", "--dask", cluster.scheduler_address]
+        sys.argv += ["--results", FOLDER]
+        main()
+"""
+
+
+def test_a_table_runs_on_a_dask_cluster(tmp_path):
+    pytest.importorskip("distributed")
+    script = tmp_path / "on_dask.py"
+    script.write_text(ON_DASK.replace("FOLDER", repr(str(tmp_path))))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, script]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300, env=environment)
+    assert len(finished_runs(tmp_path / "sparsity.json")) == 4
+    assert "| 95.50 | 95.50 | 95.50 |" in (tmp_path / "sparsity.md").read_text()
