@@ -1,7 +1,7 @@
-"""Experiments of the literature, repeated with the protocols of the documents.
+"""The literature's tables, reproduced with the protocols of the documents.
 
-``python -m benchmarks.literature NAME`` runs one and writes its figures (JSON), its tables
-beside the document's (Markdown) and its plots into ``benchmarks/literature/results``.
-Finished runs are kept in the JSON file; a killed experiment continues where it was. The
-folder ``SKSPARSE_MLP_DATA`` must hold the data sets.
+Without a name the tables are listed. A table's figures (JSON), its report beside the
+document's own figures (Markdown) and its plots go into ``benchmarks/literature/results``.
+Every run is kept as soon as it is finished: a killed program continues where it was. The
+data sets come from the folder ``SKSPARSE_MLP_DATA``, or are fetched.
 """

@@ -51,9 +51,9 @@ class AscendingGAReLU(GAReLU):
         gradient[:, start:stop] *= -1
 
 
-def results_by_slope(runs, network, maker, function=train):
+def results_by_slope(runs, network, maker, function=train, seeds=SEEDS):
     """Per slope, the results of the seeds."""
-    seeds = runs.some(SEEDS)
+    seeds = runs.some(seeds)
     grid = [
         {"data": "madelon", "activation": maker(slope=k), "seed": s, "network": network}
         for k in SLOPES
@@ -76,7 +76,7 @@ def compare_slopes(runs, network):
 
 
 def ending_slopes(runs, network):
-    """Table 7.4, means over the seeds: slopes of the layers by where they come from."""
+    """Table 7.4, one seed: slopes of the layers by where they come from."""
     ways = {
         "per epoch": (garelu, train),
         "per batch": (lambda slope: garelu(slope, "batch"), train),
@@ -85,9 +85,8 @@ def ending_slopes(runs, network):
     }
     slopes = {"document": np.array(PRINTED_ENDING)}
     for source, way in ways.items():
-        found = results_by_slope(runs, network, *way)
-        ends = [[result["slopes"] for result in results] for results in found]
-        slopes[source] = np.mean(ends, axis=1)
+        found = results_by_slope(runs, network, *way, seeds=SEEDS[:1])
+        slopes[source] = np.array([result["slopes"] for [result] in found])
     return slopes
 
 
@@ -117,7 +116,7 @@ def plot_slopes(slopes, path):
 
 
 SIZES = """\
-Means over the seeds. Signed slopes for negative inputs of the three hidden layers after the
+One seed. Signed slopes for negative inputs of the three hidden layers after the
 last epoch. *Per epoch* updates them once after every epoch with the mean gradient, as the
 document's Algorithm 4; *per batch* at every update, as the weights; both go down the
 gradient. *Up* goes up it, once per epoch. *To the letter* does what equation 1.4 says: the

@@ -81,15 +81,15 @@ SEARCHES = {
         },
     ),
     "MNIST, small": Search(
-        "mnist", (300, 100), 4.5, 14, 30, 200,
+        "mnist", (300, 100), 4.5, 14, 30, 120,
         {
             "dropout": [0.0, 0.02, 0.05],
             "alpha": [0.03, 0.1, 0.3, 1.0],
             "learning_rate_init": [2e-3, 4e-3, 8e-3],
         },
     ),
-    "MNIST, large": Search("mnist", (1000,) * 3, 20, 10, 15, 120, LARGE),
-    "Fashion-MNIST": Search("fashion_mnist", (1000,) * 3, 20, 8, 15, 80, LARGE),
+    "MNIST, large": Search("mnist", (1000,) * 3, 20, 10, 15, 80, LARGE),
+    "Fashion-MNIST": Search("fashion_mnist", (1000,) * 3, 20, 8, 15, 50, LARGE),
 }  # fmt: skip
 # Networks: the search whose winner they take, epsilon, the document's best test accuracy
 # with at least as many connections (and its epochs), and our aim.
