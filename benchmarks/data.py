@@ -1,12 +1,13 @@
-"""Real data sets, read from the folder that the user names."""
+"""Real data sets with an official split."""
 
 import os
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 
+from sksparse_mlp.datasets import fetch
+
 VARIABLE = "SKSPARSE_MLP_DATA"
-PARTS = ("X_train", "y_train", "X_test", "y_test")
 
 
 def has_folder() -> bool:
@@ -15,20 +16,6 @@ def has_folder() -> bool:
 
 
 def load(name: str) -> tuple[np.ndarray, ...]:
-    """The arrays X_train, y_train, X_test and y_test of ``name + ".npz"``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file; the message says which to put where.
-    """
-    path = Path(os.environ.get(VARIABLE, "")) / f"{name}.npz"
-    if not (has_folder() and path.is_file()):
-        found = f"names {path.parent}, which has none" if has_folder() else "is not set"
-        raise FileNotFoundError(
-            f"The data set {name!r} needs the file {path.name}, with the arrays "
-            f"{', '.join(PARTS)}, in the folder that the environment variable {VARIABLE} "
-            f"names; the variable {found}."
-        )
-    with np.load(path) as arrays:
-        return tuple(arrays[part] for part in PARTS)
+    """X_train, y_train, X_test and y_test of a data set, see :func:`fetch`."""
+    parts = [fetch(name, subset=part, return_X_y=True) for part in ("train", "test")]
+    return tuple(chain.from_iterable(parts))

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from sklearn.callback import ProgressBar
-from sklearn.datasets import load_breast_cancer, load_digits, make_classification
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -24,6 +24,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp.datasets import make_madelon
 
 PICTURE = Path("demo.png")
 NETWORKS = {
@@ -48,14 +49,6 @@ def bundled(X, y):
     return train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
 
 
-def generated_madelon():
-    """Points around the corners of a five-dimensional cube, among 485 useless features."""
-    return make_classification(
-        2600, 500, n_informative=5, n_redundant=15, n_clusters_per_class=16,
-        class_sep=2.0, random_state=0,
-    )  # fmt: skip
-
-
 def stored(path):
     """Training and test parts of an npz file."""
     with np.load(path) as arrays:
@@ -66,7 +59,7 @@ def data_sets():
     """Yield name and data, scaled, as float32."""
     yield "breast cancer", bundled(*load_breast_cancer(return_X_y=True))
     yield "digits", bundled(*load_digits(return_X_y=True))
-    yield "generated Madelon", bundled(*generated_madelon())
+    yield "generated Madelon", bundled(*make_madelon(random_state=0))
     folder = os.environ.get("SKSPARSE_MLP_DATA")
     for name in ("Madelon", "ISOLET", "MNIST"):
         path = Path(folder or "") / f"{name.lower()}.npz"

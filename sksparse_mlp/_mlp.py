@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOp
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from sksparse_mlp._arrays import exported, imported
 from sksparse_mlp._assembly import Assembly
 from sksparse_mlp._predictor import ClassPredictor
 from sksparse_mlp.activations import ACTIVATIONS, Activation
@@ -25,6 +26,7 @@ from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.training import Run
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.initializers import INITIALIZERS, Initializer
 from sksparse_mlp.schedules import ZETA_SCHEDULES
@@ -104,19 +106,18 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
             raise
 
     def _prepare_fit(self, samples, *, continued):
-        """Training, and samples to train on and to validate with."""
-        training = self._new_training(samples.dtype, continued=continued)
-        if self.shuffle and samples.total_if_counts() <= training.batch_size:
+        """Training, with samples to train on and to validate with."""
+        run = Run(self._new_training(samples.dtype, continued=continued), samples, samples)
+        if self.shuffle and samples.total_if_counts() <= run.training.batch_size:
             # One batch holds everything, so that order and repetition mean nothing.
-            samples = samples.repeated()
-        validation = None
+            run.samples = samples.repeated()
         if self.early_stopping:
-            samples, validation = self._split(samples, training.data_rng)
+            run.samples, run.validation = self._split(run.samples, run.training.data_rng)
         self.history_ = list(self.history_) if continued else []
         self.n_iter_ = 0
         # What partial_fit would continue from is no longer true.
         self.__dict__.pop("_training", None)
-        return training, samples, validation
+        return run
 
     def _prepare_partial_fit(self, samples):
         """Training that continues where the previous partial_fit stopped."""
@@ -128,14 +129,23 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         self.n_iter_ = self.n_iter_ if continued else 0
         return training
 
-    def _run_epochs(self, training, samples, validation, workers, hook):
-        """Train, calling the callbacks with the ``hook`` arguments at every epoch."""
-        context = self._init_callback_context(max_subtasks=self.max_iter)
-        hook = hook | {"estimator": self}
-        end = hook | {"reconstruction_attributes": lambda: self._attributes(training)}
-        context.call_on_fit_task_begin(**hook)
+    def _run_epochs(self, run, workers, context, hook):
+        """Train, calling the callbacks with the ``hook`` arguments at every epoch.
+
+        A callback may have set the run, `history_` and `n_iter_` to the end of an epoch
+        of the same fit: training goes on from there.
+        """
+        training = run.training
+        end = hook | {
+            "reconstruction_attributes": lambda: self._attributes(training) | {"_run": None}
+        }
         self._say_full_layers(training)
-        epochs = training.run(samples, validation, workers, self.max_iter)
+        last = self.history_[-1] if self.n_iter_ else None
+        n_left = self.max_iter - self.n_iter_
+        epochs = training.run(run.samples, run.validation, workers, n_left, last)
+        for _ in range(self.n_iter_):
+            # Tasks are numbered as if all epochs were trained now.
+            context.subcontext(task_name="epoch")
         try:
             with closing(epochs):
                 while not training.finished:
@@ -143,7 +153,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
                     epoch_context.call_on_fit_task_begin(**hook)
                     self._record(next(epochs, None))
                     if epoch_context.call_on_fit_task_end(**end):
-                        break
+                        training.finished = True
         except KeyboardInterrupt:
             warnings.warn(
                 f"Training was interrupted after {self.n_iter_} epochs. The fitted network "
@@ -186,22 +196,22 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 
     def _attributes(self, training):
         """Fitted attributes that describe the network as it is now."""
+        network = training.network
+        selected = training.evolution.selected_inputs(network)
+        support = {} if selected is None else {"support_": selected}
+        return self._network_attributes(network) | support | self._history_attributes()
+
+    def _history_attributes(self):
         losses = [record["loss"] for record in self.history_]
         scores = [r["validation_score"] for r in self.history_ if "validation_score" in r]
-        selected = training.evolution.selected_inputs(training.network)
-        support = {} if selected is None else {"support_": selected}
-        return (
-            self._network_attributes(training.network)
-            | support
-            | {
-                "history_": list(self.history_),
-                "loss_curve_": losses,
-                "loss_": losses[-1] if losses else math.nan,
-                "best_loss_": None if self.early_stopping or not losses else min(losses),
-                "validation_scores_": scores if self.early_stopping else None,
-                "best_validation_score_": max(scores) if scores else None,
-            }
-        )
+        return {
+            "history_": list(self.history_),
+            "loss_curve_": losses,
+            "loss_": losses[-1] if losses else math.nan,
+            "best_loss_": None if self.early_stopping or not losses else min(losses),
+            "validation_scores_": scores if self.early_stopping else None,
+            "best_validation_score_": max(scores) if scores else None,
+        }
 
     def _network_attributes(self, network):
         layers, hidden = network.layers, network.hidden
@@ -269,12 +279,117 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
             setattr(small, name, value)
         return small
 
+    def export_arrays(self):
+        """Put all that was fitted into plain NumPy arrays, to be kept without pickle.
+
+        The format is that of ``docs/arrays.md``. Save the arrays, uncompressed, by
+        ``np.savez(path, **clf.export_arrays())``. Callbacks, metadata requests and
+        output configuration are not among them.
+
+        Returns
+        -------
+        dict of str to ndarray
+            They share no memory with the estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is neither made of numbers, strings, None, lists, tuples,
+            dicts and random states, nor an instance of a class of this package, or if a
+            weight is not finite.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        from_arrays : The way back.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_digits
+        >>> from sksparse_mlp import SparseMLPClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = SparseMLPClassifier(max_iter=5, random_state=0).fit(X, y)
+        >>> arrays = clf.export_arrays()
+        >>> arrays["layers/0/shape"]
+        array([ 64, 256])
+        >>> copy = SparseMLPClassifier.from_arrays(arrays)
+        >>> bool((copy.predict_proba(X) == clf.predict_proba(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        return exported(self)
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """Make the fitted estimator that arrays or a file describe.
+
+        Everything is checked before it is used; nothing is unpickled.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray, str or path-like
+            What `export_arrays` returned, or the path of an npz file of it, or of a
+            checkpoint (:class:`sksparse_mlp.callbacks.Checkpoint`). Give the path of a
+            file from elsewhere, and not what ``np.load`` makes of it: the file's own
+            structure is then checked too.
+
+        Returns
+        -------
+        SparseMLPClassifier
+            With the same parameters, fitted attributes and, to the last bit,
+            predictions. What was fitted by `partial_fit` goes on with `partial_fit` as
+            if it had never been exported.
+
+        Raises
+        ------
+        ValueError
+            If the arrays or the file are damaged, do not make up a fitted estimator of
+            this class, or are of a newer version of the format.
+        FileNotFoundError
+            If there is no such file.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_digits
+        >>> from sksparse_mlp import SparseMLPClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = SparseMLPClassifier(max_iter=5, random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "digits.npz"
+        ...     np.savez(path, **clf.export_arrays())
+        ...     copy = SparseMLPClassifier.from_arrays(path)
+        >>> bool((copy.predict(X) == clf.predict(X)).all())
+        True
+        """
+        return imported(cls, arrays)
+
     def _logits(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, **_INPUT)
         network = self._fitted_network()
         with Workers(self.n_jobs) as workers:
-            return network.logits(X, np.arange(X.shape[0]), workers)
+            logits = network.logits(X, np.arange(X.shape[0]), workers)
+        return _finite(logits)
+
+
+def _finite(logits):
+    """The outputs, unless some are too large for probabilities to be told from them."""
+    # Half the range, so that differences of outputs are finite too.
+    limit = np.finfo(logits.dtype).max / 2
+    overflown = np.flatnonzero(~(np.abs(logits) <= limit).all(axis=1))
+    if overflown.size:
+        raise ValueError(
+            f"The network's outputs overflow {logits.dtype} for {overflown.size} of "
+            f"{len(logits)} samples, the first of which is {overflown[0]}: their features "
+            "are far from those of the training. Scale the features (StandardScaler), or "
+            "fit on float64 data."
+        )
+    return logits
 
 
 class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
@@ -636,15 +751,21 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             If a parameter or the data are unsuitable; the message names what to change.
         """
         continued = self.warm_start and hasattr(self, "coefs_")
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        context = self._init_callback_context(max_subtasks=self.max_iter)
         with self._rolled_back_on_error():
             data = X, y, weights = self._validate(X, y, sample_weight, reset=not continued)
             self.classes_ = self._observed_classes(y[weights > 0], continued=continued)
-            prepared = self._prepare_fit(self._samples(*data), continued=continued)
+            run = self._run = self._prepare_fit(self._samples(*data), continued=continued)
             workers = Workers(self.n_jobs)
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        with workers:
-            self._run_epochs(*prepared, workers, {"X": X, "y": y, "metadata": metadata})
-        self._publish(prepared[0])
+            hook = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+            context.call_on_fit_task_begin(**hook)
+        try:
+            with workers:
+                self._run_epochs(run, workers, context, hook)
+        finally:
+            del self._run
+        self._publish(run.training)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -698,7 +819,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             for record in training.run(samples, None, workers, n_epochs=1):
                 self._record(record)
         self._publish(training)
-        self._training = training
+        self._training = training.state()
         return self
 
     def predict(self, X):
@@ -851,15 +972,31 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                     "class_weight must be finite, not negative, and positive for at least "
                     f"one class, got {self.class_weight!r}."
                 )
-            weights[kept] *= class_weights[codes]
+            with np.errstate(over="ignore", under="ignore"):
+                weights[kept] *= class_weights[codes]
         if not weights[kept].any():
             raise ValueError(
                 f"No sample has any weight: class_weight={self.class_weight!r} is zero for "
                 "the classes of all of them."
             )
+        weights = self._in_range(weights, X.dtype)
+        # What is too small for the dtype weighs nothing.
+        codes, kept = codes[weights[kept] > 0], np.flatnonzero(weights)
         all_codes = np.zeros(y.size, np.intp)
         all_codes[kept] = codes
-        return Samples(X, all_codes, weights.astype(X.dtype), kept)
+        return Samples(X, all_codes, weights, kept)
+
+    def _in_range(self, weights, dtype):
+        """The weights in the dtype of the data, which must hold them."""
+        with np.errstate(over="ignore", under="ignore"):
+            cast = weights.astype(dtype)
+        if not (np.isfinite(cast).all() and cast.any()):
+            raise ValueError(
+                f"sample_weight times class_weight={self.class_weight!r} goes up to "
+                f"{weights.max():g}, which {dtype} cannot hold; scale the weights so that "
+                "their mean is 1."
+            )
+        return cast
 
     def _split(self, samples, rng):
         """Stratified training and validation parts, both with every class."""

@@ -66,6 +66,14 @@ def test_core_knows_only_itself():
         assert own_imports(module) <= CORE, module
 
 
+def test_data_sets_are_a_leaf():
+    package = {module for module in FILES if module.startswith("sksparse_mlp.datasets")}
+    for module in package:
+        assert own_imports(module) <= package, module
+    for module in FILES.keys() - package:
+        assert not own_imports(module) & package, module
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families_use_only_the_bottom_of_core(family):
     allowed = {f"sksparse_mlp.core.{name}" for name in ("kernels", "layer", "sampling")}

@@ -1,18 +1,14 @@
 """The seed decides every weight to the last bit, and nothing else does."""
 
-import hashlib
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import make_classification
 
-from sksparse_mlp import SparseMLPClassifier
+from benchmarks.reliability import determinism, golden
+from benchmarks.reliability.golden import digest
 from sksparse_mlp.activations import ACTIVATIONS, GAReLU
 from sksparse_mlp.core import workers
 from sksparse_mlp.core.optimizers import OPTIMIZERS
@@ -42,15 +38,6 @@ CONFIGS = {
         "pruning": ImportancePruning(share=0.2, start=0.3, every=1),
     },
 }
-
-
-def digest(model):
-    """One hash of a fitted network."""
-    arrays = [a for c in model.coefs_ for a in (c.indptr, c.indices, c.data)]
-    arrays += [*model.intercepts_, *model.activation_parameters_]
-    arrays += [values for norm in model.batch_norms_ if norm for values in norm.values()]
-    parts = [array.tobytes() for array in arrays]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 @pytest.fixture
@@ -156,26 +143,18 @@ def test_threads_change_nothing_of_predictions(
     assert set(threads) == set(range(n_jobs))
 
 
-def train_for_subprocess():
-    """Train on generated data; return the hash of the network."""
-    X, y = make_classification(150, 12, n_informative=6, random_state=0)
-    model = SparseMLPClassifier(
-        (24, 16), epsilon=3, dropout=0.2, max_iter=3, random_state=0
-    )
-    return digest(model.fit(X.astype(np.float32), y))
+# A few of the kept fits, which differ in much.
+SOME = ["sgd, liset, float32", "all learned", "pruning", "sparse input", "partial_fit"]
 
 
-def test_fresh_process_trains_the_same_network():
-    code = "import test_determinism as t; print(t.train_for_subprocess())"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=os.path.dirname(__file__),
-        env={**os.environ, "PYTHONHASHSEED": "12345"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == train_for_subprocess()
+@pytest.mark.parametrize("way", [way for way in determinism.WAYS if "nothing" not in way])
+def test_no_circumstance_changes_a_bit(way):
+    assert determinism.WAYS[way](SOME) == determinism.here(SOME)
+
+
+def test_code_compiled_anew_trains_the_same_network():
+    # One that needs few kernels, because every one takes a while.
+    assert determinism.compiled_anew(["in order"]) == determinism.here(["in order"])
 
 
 @pytest.mark.parametrize("config", [name for name in CONFIGS if name != "early_stopping"])
@@ -264,3 +243,36 @@ def test_global_random_state_is_neither_read_nor_changed(mlp, multiclass, config
         assert global_state() == before
         networks.add(digest(model))
     assert len(networks) == 1
+
+
+# --- kept results ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return golden.read()
+
+
+@pytest.mark.parametrize("name", golden.CASES)
+def test_results_are_those_that_were_kept(kept, name):
+    case = golden.CASES[name]
+    found = golden.summary(case, case.train(case.estimator()))
+    assert not golden.changes(case, kept[name], found), (
+        "What the same seed gives has changed. If that is meant, write the kept results "
+        f"anew with `{golden.COMMAND}` and say so in CHANGELOG.md."
+    )
+
+
+def test_every_kept_result_has_its_case(kept):
+    assert list(kept) == list(golden.CASES)
+
+
+@pytest.mark.parametrize("dtype", golden.TOLERANCES)
+@pytest.mark.parametrize(
+    "params", [{"alpha": 2e-3}, {"learning_rate_init": 0.0101}, {"random_state": 1}]
+)
+def test_a_small_change_of_what_is_computed_is_noticed(kept, dtype, params):
+    name = f"adam, random, {dtype}"
+    case = golden.CASES[name]
+    found = golden.summary(case, case.train(case.estimator(**params)))
+    assert golden.changes(case, kept[name], found)

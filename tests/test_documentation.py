@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 import sksparse_mlp
-from sksparse_mlp import SparseMLPClassifier, activations, initializers, schedules, topology
+from sksparse_mlp import (
+    SparseMLPClassifier,
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    schedules,
+    topology,
+)
 from sksparse_mlp.core import learning_rates, optimizers
 
 README = Path(__file__).parents[1] / "README.md"
@@ -47,10 +55,12 @@ def test_docstring_names_every_parameter_and_its_default():
         assert ast.literal_eval(shown) == parameter.default, name
 
 
-@pytest.mark.parametrize("family", [activations, schedules, topology, initializers])
-def test_readme_names_every_public_class(family):
+@pytest.mark.parametrize(
+    "module", [activations, callbacks, schedules, topology, initializers, datasets]
+)
+def test_readme_names_everything_public(module):
     readme = README.read_text()
-    for name in family.__all__:
+    for name in module.__all__:
         assert f"`{name}`" in readme
 
 

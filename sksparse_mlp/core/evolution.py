@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.sampling import stream_from
 
 # Shares of the training after which input neurons begin to leave, and after which those
 # that remain are settled. Before the beginning initial weights tell more of an input's
@@ -77,9 +78,22 @@ class Evolution:
                 linked = layer.fan_in + network.layers[depth].fan_out > 0
                 self.alive[depth] = np.flatnonzero(linked)
 
-    def resume(self, previous: "Evolution") -> None:
-        """Continue the random stream and the neurons of another evolution."""
-        self.rng, self.alive = previous.rng, previous.alive
+    def state(self) -> dict:
+        """What evolution continues from: plain values, and arrays that are not copied."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "alive": list(self.alive),
+            "n_connections": list(self.n_connections),
+            "pruned_in": self._pruned_in,
+            "said_full": self._said_full,
+        }
+
+    def resume(self, state: dict) -> None:
+        """Continue from the state of another evolution."""
+        self.rng = stream_from(state["rng"])
+        self.alive = list(state["alive"])
+        self.n_connections = list(state["n_connections"])
+        self._pruned_in, self._said_full = state["pruned_in"], state["said_full"]
 
     def begin_epoch(self, epoch: int) -> None:
         """Take note of the epoch, counted from 0, and set its zeta."""

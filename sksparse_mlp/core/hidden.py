@@ -133,11 +133,14 @@ class Hidden:
                 np.zeros((n_slots, values.size), values.dtype) for values in self._trained()
             ]
 
-    def take_slots(self, other: "Hidden") -> None:
-        """Take over the optimizer slots of ``other`` if its trained arrays are alike."""
-        shapes, others = ([v.shape for v in unit._trained()] for unit in (self, other))
-        if shapes == others:
-            self.slots = other.slots
+    def take_slots(self, slots: list[np.ndarray]) -> None:
+        """Take over optimizer slots, one array per trained array, if they fit."""
+        if [slot.shape[1] for slot in slots] == self.trained_sizes():
+            self.slots = slots
+
+    def trained_sizes(self) -> list[int]:
+        """Numbers of values in the arrays that have optimizer slots."""
+        return [values.size for values in self._trained()]
 
     def step(self, optimizer, rate: float, n_updates: int, scale: float) -> None:
         """Let the trained parameters follow the gradient of the last batch."""

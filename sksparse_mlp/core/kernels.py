@@ -647,17 +647,25 @@ def softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
 
     ``y[rows]`` are class indices.
     """
-    one = z.dtype.type(1.0)
+    zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
     for s in range(start, stop):
         target, weight = y[rows[s]], weights[rows[s]]
         top = z[0, s]
         for c in range(1, z.shape[0]):
             top = max(top, z[c, s])
-        norm = z.dtype.type(0.0)
+        norm = zero
         for c in range(z.shape[0]):
             dz[c, s] = math.exp(z[c, s] - top)
             norm += dz[c, s]
-        losses[s] = weight * (math.log(norm) + top - z[target, s])
+        gap = z[target, s] - top
+        if gap < zero:
+            losses[s] = weight * (math.log(norm) - gap)
+        else:
+            # Next to the 1 of a likeliest target, small terms would lose their digits.
+            others = zero
+            for c in range(z.shape[0]):
+                others += zero if c == target else dz[c, s]
+            losses[s] = weight * math.log1p(others)
         for c in range(z.shape[0]):
             delta = weight * (dz[c, s] / norm - (one if c == target else 0.0))
             dz[c, s] = 0.0 if abs(delta) < tiny else delta
@@ -671,8 +679,8 @@ def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
     """
     for s in range(start, stop):
         target, weight, value = y[rows[s]], weights[rows[s]], z[0, s]
-        softplus = max(value, 0.0) + math.log1p(math.exp(-abs(value)))
-        losses[s] = weight * (softplus - target * value)
+        wrong = -value if target == 1 else value
+        losses[s] = weight * (max(wrong, 0.0) + math.log1p(math.exp(-abs(value))))
         delta = weight * (_logistic(value) - target)
         dz[0, s] = 0.0 if abs(delta) < tiny else delta
 

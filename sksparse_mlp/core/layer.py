@@ -157,11 +157,16 @@ class SparseLayer:
         return kernels.all_finite(self.weights) and kernels.all_finite(self.bias)
 
     def has_pattern_of(self, other: "SparseLayer") -> bool:
-        return (
-            self.n_in == other.n_in
-            and np.array_equal(self.indptr, other.indptr)
-            and np.array_equal(self.indices, other.indices)
-        )
+        return self.n_in == other.n_in and self._has_pattern(other.indptr, other.indices)
+
+    def _has_pattern(self, indptr, indices):
+        same_rows = np.array_equal(self.indptr, indptr)
+        return same_rows and np.array_equal(self.indices, indices)
+
+    def take_slots(self, slots: dict) -> None:
+        """Take over optimizer slots, as `Network.slots` has them, of the same pattern."""
+        if self._has_pattern(slots["indptr"], slots["indices"]):
+            self.slots = slots["slots"]
 
     def add_slots(self, n_slots: int) -> None:
         """Give the optimizer ``n_slots`` zero arrays per weight and bias, once."""

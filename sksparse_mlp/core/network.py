@@ -147,13 +147,19 @@ class Network:
         for part in self._parts():
             part.add_slots(n_slots)
 
-    def take_slots(self, other: "Network") -> None:
-        """Take over the optimizer slots of ``other`` in layers of the same pattern."""
-        for layer, twin in zip(self.layers, other.layers, strict=True):
-            if layer.has_pattern_of(twin):
-                layer.slots = twin.slots
-        for unit, other_unit in zip(self.hidden, other.hidden, strict=True):
-            unit.take_slots(other_unit)
+    def slots(self) -> dict:
+        """The optimizer slots, not copied, with the patterns that they belong to."""
+        layers = [
+            {"indptr": layer.indptr, "indices": layer.indices, "slots": layer.slots}
+            for layer in self.layers
+        ]
+        return {"layers": layers, "hidden": [unit.slots for unit in self.hidden]}
+
+    def take_slots(self, slots: dict) -> None:
+        """Take over what `slots` of another network gave, where it has the same form."""
+        parts_slots = [*slots["layers"], *slots["hidden"]]
+        for part, part_slots in zip(self._parts(), parts_slots, strict=True):
+            part.take_slots(part_slots)
 
     def is_finite(self) -> bool:
         return all(part.is_finite() for part in self._parts())

@@ -11,6 +11,13 @@ from sksparse_mlp.core import kernels
 BLOCK = 2**13
 
 
+def stream_from(state: dict) -> np.random.Generator:
+    """A random stream that continues from the state of another's bit generator."""
+    rng = np.random.default_rng(0)
+    rng.bit_generator.state = state
+    return rng
+
+
 def sample_sorted(rng: np.random.Generator, population: int, size: int) -> np.ndarray:
     """Draw ``size`` distinct integers of ``range(population)``, sorted.
 

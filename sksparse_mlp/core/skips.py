@@ -34,6 +34,24 @@ class Skips:
         }
         self._used: list[int] = []
 
+    def state(self) -> dict:
+        """What training continues from: plain values, and arrays that are not copied."""
+        return {
+            "n_updates": self.n_updates,
+            "matrices": dict(self.matrices),
+            "slots": dict(self._slots),
+        }
+
+    def resume(self, state: dict) -> None:
+        """Continue from the state of others, if they are of layers of the same sizes."""
+        shapes, others = (
+            {depth: matrix.shape for depth, matrix in matrices.items()}
+            for matrices in (self.matrices, state["matrices"])
+        )
+        if shapes == others:
+            self.n_updates = state["n_updates"]
+            self.matrices, self._slots = dict(state["matrices"]), dict(state["slots"])
+
     def draw(self, dropout: float, rng: np.random.Generator) -> None:
         """Leave each matrix out of the next batch with probability ``dropout``."""
         used = rng.random(len(self.matrices)) >= dropout

@@ -20,6 +20,7 @@ from sksparse_mlp.core.learning_rates import LearningRate
 from sksparse_mlp.core.network import Batch, Dropout, Network
 from sksparse_mlp.core.optimizers import SGD, Adam
 from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.sampling import stream_from
 from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.workers import Workers
 
@@ -74,6 +75,12 @@ class Training:
         Whether the records have the accuracy on the training samples.
     records_gradient_flow : bool
         Whether they have the effective gradient flow of some of these.
+    epoch, n_updates, n_seen : int
+        Epochs, updates and samples so far.
+    diverged, finished : bool
+        Whether the last run had to stop, and whether it came to its end.
+    best : Network or None
+        In a run with validation samples, the best network so far.
     """
 
     network: Network
@@ -94,49 +101,84 @@ class Training:
     n_seen: int = 0
     diverged: bool = False
     finished: bool = False
+    best: Network | None = field(default=None, repr=False)
     _skips: Skips | None = None
     _last: Network | None = field(default=None, repr=False)
 
-    def resume(self, previous: "Training") -> None:
-        """Continue the optimizer, random streams and counters of another training."""
-        if type(self.optimizer) is type(previous.optimizer):
-            self.network.take_slots(previous.network)
-            self._skips = previous._skips
-        self.learning_rate.factor = previous.learning_rate.factor
-        self.patience.best, self.patience.count = (
-            previous.patience.best,
-            previous.patience.count,
-        )
-        self.evolution.resume(previous.evolution)
-        self.data_rng = previous.data_rng
-        self.epoch, self.n_updates = previous.epoch, previous.n_updates
-        self.n_seen = previous.n_seen
+    def state(self) -> dict:
+        """What training continues from, beside the networks.
+
+        Plain values, and arrays that are those of the training and not copied.
+        """
+        return {
+            "optimizer": type(self.optimizer).__name__,
+            "slots": self.network.slots(),
+            "skips": None if self._skips is None else self._skips.state(),
+            "learning_rate_factor": self.learning_rate.factor,
+            "patience": {"best": self.patience.best, "count": self.patience.count},
+            "evolution": self.evolution.state(),
+            "data_rng": self.data_rng.bit_generator.state,
+            "epoch": self.epoch,
+            "n_updates": self.n_updates,
+            "n_seen": self.n_seen,
+        }
+
+    def resume(self, state: dict) -> None:
+        """Continue from the state of another training.
+
+        Its optimizer slots are taken over where optimizer and pattern are the same.
+        """
+        if type(self.optimizer).__name__ == state["optimizer"]:
+            self.network.take_slots(state["slots"])
+            if state["skips"] is not None:
+                self._skips = Skips(self.network, self.optimizer.n_slots)
+                self._skips.resume(state["skips"])
+        self.learning_rate.factor = state["learning_rate_factor"]
+        self.patience.best = state["patience"]["best"]
+        self.patience.count = state["patience"]["count"]
+        self.evolution.resume(state["evolution"])
+        self.data_rng = stream_from(state["data_rng"])
+        self.epoch, self.n_updates = state["epoch"], state["n_updates"]
+        self.n_seen = state["n_seen"]
 
     def run(
-        self, samples: Samples, validation: Samples | None, workers: Workers, n_epochs: int
+        self,
+        samples: Samples,
+        validation: Samples | None,
+        workers: Workers,
+        n_epochs: int,
+        last: dict | None = None,
     ) -> Iterator[dict]:
         """Train for up to ``n_epochs`` epochs and yield the record of each.
 
         Evolution between epochs happens when the next record is asked for, and is
         entered in the last one: a consumer that stops leaves the network as trained.
+        A run that was interrupted there goes on, for the epochs that are left, with its
+        ``last`` record, which that evolution then enters.
 
         When a loss or a weight is no longer finite, the network is set back to the
         beginning of the epoch and ``diverged`` is set; an interrupt sets it back too.
         With ``validation``, the network ends as it was at its best validation score.
         """
-        best = None
         self.diverged = self.finished = False
         buffers = self.network.buffers(
             min(self.batch_size, samples.rows.size), training=True
         )
-        self.evolution.attach(self.network)
         evolve = partial(self._evolve, samples, buffers, workers)
         self.network.add_slots(self.optimizer.n_slots)
+        if last is None:
+            self.best = None
+            self.evolution.attach(self.network)
+        else:
+            self.evolution.begin_epoch(self.epoch - 1)
         try:
             for remaining in reversed(range(n_epochs)):
+                if last is not None and self.evolution.every is None:
+                    self._remember()
+                    evolve(last)
                 self._begin_epoch(is_last=remaining == 0)
                 self._remember()
-                record = self._train_epoch(samples, buffers, workers, evolve)
+                last = self._train_epoch(samples, buffers, workers, evolve)
                 if self.diverged:
                     self._restore()
                     self._skips = None
@@ -146,28 +188,25 @@ class Training:
                 if self.records_gradient_flow:
                     some = observed(samples, self.batch_size)
                     flow = gradient_flow(self.network, some, buffers, workers)
-                    record["effective_gradient_flow"] = float(flow.mean())
-                progress = self._judge(record, samples, validation, workers)
+                    last["effective_gradient_flow"] = float(flow.mean())
+                progress = self._judge(last, samples, validation, workers)
                 # While inputs leave, neither the best network nor a plateau is known.
                 settled = not self.evolution.is_selecting
                 is_best = settled and self.patience.update(progress)
                 if is_best and validation is not None:
-                    best = self.network.copy()
+                    self.best = self.network.copy()
                 plateau = self.patience.is_exhausted() and self.learning_rate.on_plateau()
                 self.finished = plateau or remaining == 0
-                yield record
+                yield last
                 if self.finished:
                     return
-                if self.evolution.every is None:
-                    self._remember()
-                    evolve(record)
         except KeyboardInterrupt:
             self._restore()
             raise
         finally:
             self._last = None
-            if best is not None:
-                self.network = best
+            if self.best is not None:
+                self.network, self.best = self.best, None
 
     def _remember(self):
         """Keep a copy of the network, as it is sound."""
@@ -248,7 +287,8 @@ class Training:
 
         network.prepare()
         workers.run(update, 3 * network.work(batch.size))
-        loss = float(batch.losses.sum() + 0.5 * self.alpha * squares.sum())
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = float(batch.losses.sum() + 0.5 * self.alpha * squares.sum())
         if not math.isfinite(loss):
             return math.nan
         self.n_updates += 1
@@ -300,7 +340,7 @@ class Training:
             self._skips = Skips(self.network, self.optimizer.n_slots)
         record["n_pruned"] += n_pruned
         record["n_grown"] += n_grown
-        record["turnover"] += n_grown / self.network.n_connections
+        record["turnover"] += n_grown / max(self.network.n_connections, 1)
         record["evolution_seconds"] += time.perf_counter() - started
 
     def _signal(self, samples, buffers, workers):
@@ -327,3 +367,22 @@ class Training:
     def _score(self, validation, workers):
         logits = self.network.logits(validation.X, validation.rows, workers)
         return validation.accuracy(self.network.loss.predict(logits))
+
+
+@dataclass
+class Run:
+    """A training and its samples: what a fit in progress consists of.
+
+    Attributes
+    ----------
+    training : Training
+    given : Samples
+        All of them, as they were given.
+    samples, validation : Samples
+        What the network learns from, and None or what is set apart.
+    """
+
+    training: Training
+    given: Samples
+    samples: Samples
+    validation: Samples | None = None

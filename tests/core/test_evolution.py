@@ -478,9 +478,9 @@ def test_resumed_evolution_continues_the_stream_and_the_neurons():
     for _ in each_epoch(previous, network):
         pass
     evolution = new_pruning(n_inputs=4, rng=np.random.default_rng(99))
-    evolution.resume(previous)
+    evolution.resume(previous.state())
     evolution.attach(network)
-    assert evolution.rng is previous.rng
+    assert evolution.rng.bit_generator.state == previous.rng.bit_generator.state
     assert evolution.n_connections == sizes_of(network)
     for neurons, expected in zip(evolution.alive, previous.alive, strict=True):
         np.testing.assert_array_equal(neurons, expected)
@@ -497,7 +497,7 @@ def test_resumed_evolution_continues_as_if_never_interrupted():
         for epoch in range(9):
             if epoch in stops:
                 previous, evolution = evolution, new_pruning(rng=None)
-                evolution.resume(previous)
+                evolution.resume(previous.state())
                 evolution.attach(network)
             evolution.begin_epoch(epoch)
             evolution.evolve(network, nothing)
@@ -513,6 +513,6 @@ def test_neurons_of_a_resumed_evolution_are_alive_without_connections():
     previous = new_pruning()
     previous.alive = [np.arange(n) for n in network.sizes]
     evolution = new_pruning()
-    evolution.resume(previous)
+    evolution.resume(previous.state())
     evolution.attach(network)
     assert evolution.alive[1].size == 20

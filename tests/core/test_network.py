@@ -517,7 +517,7 @@ def test_slots_are_taken_over_where_the_pattern_is_the_same():
         layer.add_slots(1)
     keep = np.arange(network.layers[0].n_connections) > 0
     network.layers[0].rewire(keep, np.array([20]))
-    network.take_slots(other)
+    network.take_slots(other.slots())
     assert network.layers[0].slots == []
     assert network.layers[1].slots is other.layers[1].slots
 
@@ -526,7 +526,7 @@ def test_slots_of_hidden_layers_are_taken_over_where_they_fit():
     network, other = new_network("prelu", norm=True), new_network("prelu", norm=True)
     other.add_slots(2)
     network.hidden[0].norm = None
-    network.take_slots(other)
+    network.take_slots(other.slots())
     assert network.hidden[0].slots == []
     assert network.hidden[1].slots is other.hidden[1].slots
     assert [slot.shape for slot in network.hidden[1].slots] == [(2, 7)] * 3

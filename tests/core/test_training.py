@@ -343,7 +343,7 @@ def test_training_continues_from_one_run_to_the_next(resumed, growth):
     for _ in range(3):
         if resumed:
             previous, apart = apart, new(network=apart.network, data_rng=None)
-            apart.resume(previous)
+            apart.resume(previous.state())
         run(apart, 1)
     assert_same_network(together.network, apart.network)
 

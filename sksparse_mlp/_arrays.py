@@ -1,0 +1,610 @@
+"""Fitted estimators as named plain arrays, in the format of ``docs/arrays.md``.
+
+Writing puts together what the estimator's attributes hold. Reading trusts nothing: every
+name, dtype, shape and value is checked before it is used, and what is not expected is
+refused.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+
+from sksparse_mlp import _npz
+from sksparse_mlp._values import (
+    check_values,
+    decoded_stream,
+    dumps,
+    encoded_stream,
+    known_dtype,
+    loads,
+)
+from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.optimizers import OPTIMIZERS
+
+FORMAT, VERSION = "sksparse_mlp", 1
+NORM_ARRAYS = ("gain", "shift", "mean", "variance")
+SOLVERS: dict[str, Any] = {cls.__name__: cls for cls in OPTIMIZERS.values()}
+INDEX, FLOAT = ("<i4", "<i8"), ("<f4", "<f8")
+# What the description of a training has, beside its streams.
+WHOLE = ("epoch", "n_updates", "n_seen")
+COUNTERS = ("optimizer", "learning_rate_factor", "patience", *WHOLE)
+EVOLUTION = ("n_connections", "pruned_in", "said_full")
+# Numbers that every record of the history has.
+NUMBERS = ("loss", "n_pruned", "n_grown", "turnover", "evolution_seconds")
+# What the description of a run has, beside its arrays.
+DATA = ("X", "y", "sample_weight")
+RUN = ("parameters", "data", "start", "finished", "diverged")
+
+
+# --- writing --------------------------------------------------------------------------
+
+
+def exported(estimator) -> dict[str, np.ndarray]:
+    """All arrays of a fitted estimator, sealed, sharing no memory with it."""
+    copies = {name: array.copy() for name, array in estimator_arrays(estimator).items()}
+    return _npz.sealed(copies)
+
+
+def estimator_arrays(estimator) -> dict[str, np.ndarray]:
+    """The arrays of a fitted estimator, some of them its own."""
+    estimator._validate_params()
+    network = estimator._fitted_network()
+    classes = estimator.classes_
+    arrays = {
+        "format": np.array(FORMAT),
+        "version": np.array(VERSION),
+        "metadata": _text(
+            {
+                "estimator": type(estimator).__name__,
+                "n_iter": int(estimator.n_iter_),
+                "classes_are_objects": classes.dtype.kind == "O",
+            }
+        ),
+        "parameters": _parameters_text(estimator),
+        "history": _text(list(estimator.history_)),
+        "classes": plain_labels(classes, "classes_"),
+    }
+    if hasattr(estimator, "feature_names_in_"):
+        names = plain_labels(estimator.feature_names_in_, "feature_names_in_")
+        arrays["feature_names"] = names
+    if hasattr(estimator, "support_"):
+        arrays["support"] = estimator.support_
+    arrays |= network_arrays(network)
+    if hasattr(estimator, "_training"):
+        arrays |= _training_arrays(estimator._training, network)
+    return arrays
+
+
+def encoded_parameters(estimator) -> dict[str, str]:
+    """The JSON text of each parameter."""
+    texts = {}
+    for name, value in estimator.get_params(deep=False).items():
+        try:
+            texts[name] = dumps(value)
+        except ValueError as error:
+            raise ValueError(
+                f"The parameter {name}={value!r} of {type(estimator).__name__} cannot be "
+                f"kept in plain arrays: {error}. Set it to one of these, or keep the "
+                "estimator by other means."
+            ) from error
+    return texts
+
+
+def _parameters_text(estimator):
+    encoded_parameters(estimator)
+    return _text(estimator.get_params(deep=False))
+
+
+def _skip_shapes(network):
+    """Shapes of the skip matrices that a network has in training, by layer."""
+    layers = enumerate(network.layers)
+    return {k: (network.sizes[-1], la.n_in) for k, la in layers if not la.is_full}
+
+
+def _text(value):
+    """JSON text as an array of its UTF-8 bytes."""
+    return np.frombuffer(dumps(value).encode(), np.uint8)
+
+
+def plain_labels(values, name):
+    """Labels or names as an array that needs no pickle."""
+    plain = values.astype(str) if values.dtype.kind == "O" else values
+    plain = plain.astype(plain.dtype.newbyteorder("="))
+    try:
+        known_dtype(plain.dtype.str)
+        same = np.array_equal(plain, values)
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError(
+            f"{name} holds what plain arrays cannot: {values.tolist()!r:.200}. Allowed are "
+            "numbers of up to 64 bits, booleans, and strings that do not end in a null."
+        )
+    return plain
+
+
+def network_arrays(network: Network, prefix: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a network."""
+    if not network.is_finite():
+        raise ValueError(
+            "A weight or parameter of the network is not finite, so that it cannot be "
+            "exported; fit again."
+        )
+    arrays = {}
+    for k, layer in enumerate(network.layers):
+        coef = layer.to_coef()
+        arrays[f"{prefix}layers/{k}/shape"] = np.array(coef.shape)
+        for name in ("indptr", "indices", "data"):
+            arrays[f"{prefix}layers/{k}/{name}"] = getattr(coef, name)
+        arrays[f"{prefix}layers/{k}/intercept"] = layer.bias
+    for k, unit in enumerate(network.hidden):
+        arrays[f"{prefix}hidden/{k}/activation_parameters"] = unit.parameters
+        if unit.norm is not None:
+            for name in NORM_ARRAYS:
+                arrays[f"{prefix}hidden/{k}/batch_norm/{name}"] = getattr(unit.norm, name)
+    return arrays
+
+
+def _training_arrays(state: dict, network: Network) -> dict[str, np.ndarray]:
+    """What `Training.state` gave; slots only where they still fit the network."""
+    network.take_slots(state["slots"])
+    evolution, skips = state["evolution"], state["skips"]
+    if skips is not None:
+        shapes = {k: matrix.shape for k, matrix in skips["matrices"].items()}
+        skips = skips if shapes == _skip_shapes(network) else None
+    description = {
+        **{name: state[name] for name in COUNTERS},
+        **{name: evolution[name] for name in EVOLUTION},
+        "data_stream": encoded_stream(state["data_rng"]),
+        "topology_stream": encoded_stream(evolution["rng"]),
+        "n_skip_updates": None if skips is None else skips["n_updates"],
+    }
+    values = {}
+    for k, layer in enumerate(network.layers):
+        for j, (weights, biases) in enumerate(layer.slots):
+            values[f"training/layers/{k}/slots/{j}/weights"] = weights
+            values[f"training/layers/{k}/slots/{j}/biases"] = biases
+    for k, unit in enumerate(network.hidden):
+        for j, slots in enumerate(unit.slots):
+            values[f"training/hidden/{k}/slots/{j}"] = slots
+    for k in [] if skips is None else skips["matrices"]:
+        values[f"training/skips/{k}/matrix"] = skips["matrices"][k]
+        values[f"training/skips/{k}/slots"] = skips["slots"][k]
+    return {
+        "training/state": _text(description),
+        **{
+            f"training/neurons/{k}": neurons for k, neurons in enumerate(evolution["alive"])
+        },
+        # Weights that were edited may have got another dtype.
+        **{name: array.astype(network.dtype, copy=False) for name, array in values.items()},
+    }
+
+
+# --- reading --------------------------------------------------------------------------
+
+
+class Reader:
+    """Hands out the arrays of a dict once each, and so empties it."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self._left = arrays
+
+    def has(self, prefix: str) -> bool:
+        """Whether there are arrays whose names begin so."""
+        return any(name.startswith(prefix) for name in self._left)
+
+    def take(self, name: str, dtypes: tuple[str, ...], shape: tuple) -> np.ndarray:
+        """An array of one of the dtypes; None is any length in the shape."""
+        if name not in self._left:
+            raise ValueError(f"{name} is missing")
+        array = self._left.pop(name)
+        if array.dtype.str not in dtypes:
+            raise ValueError(
+                f"{name} has dtype {array.dtype.str}, but {' or '.join(dtypes)} is needed"
+            )
+        fits = len(shape) == array.ndim and all(
+            wanted in (None, n) for wanted, n in zip(shape, array.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed")
+        return np.asarray(array, order="C")
+
+    def floats(self, name: str, dtype: np.dtype | None, shape: tuple) -> np.ndarray:
+        """An array of finite numbers of the dtype, or of either one for None."""
+        array = self.take(name, FLOAT if dtype is None else (dtype.str,), shape)
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has values that are not finite")
+        return array
+
+    def labels(self, name: str, shape: tuple) -> np.ndarray:
+        """An array of any dtype that labels may have."""
+        dtype = known_dtype(self._left[name].dtype.str) if name in self._left else None
+        return self.take(name, () if dtype is None else (dtype.str,), shape)
+
+    def integers(self, name: str, limit: int) -> np.ndarray:
+        """An array of growing integers from 0 to below ``limit``, at least one."""
+        array = self.take(name, ("<i8",), (None,))
+        within = array.size > 0 and array[0] >= 0 and array[-1] < limit
+        if not within or (array[1:] <= array[:-1]).any():
+            raise ValueError(f"{name} does not grow within 0 and {limit}")
+        return array
+
+    def json(self, name: str, kind: type) -> Any:
+        """The value of an array of JSON text."""
+        data = self.take(name, ("|u1",), (None,))
+        try:
+            value = loads(data.tobytes().decode())
+        except ValueError as error:
+            raise ValueError(f"{name} cannot be read: {error}") from error
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} holds no {kind.__name__}")
+        return value
+
+    def record(self, name: str, keys: tuple[str, ...]) -> dict:
+        """The dict with exactly these keys that an array of JSON text holds."""
+        value = self.json(name, dict)
+        if set(value) != set(keys):
+            raise ValueError(f"{name} has {list(value)}, but {list(keys)} are needed")
+        return value
+
+    def finish(self) -> None:
+        """Refuse what nothing asked for."""
+        if self._left:
+            raise ValueError(f"{min(self._left)!r:.100} is not a part of the format")
+
+
+@dataclass
+class RunState:
+    """What a checkpoint has of its run, beside the estimator as the epoch ended."""
+
+    parameters: dict
+    data: dict
+    start: str | None
+    finished: bool
+    diverged: bool
+    rows: np.ndarray | None
+    validation_rows: np.ndarray | None
+    best: Network | None
+
+
+def imported(cls, source: Mapping[str, np.ndarray] | str | os.PathLike):
+    """The estimator of class ``cls`` that arrays or a file hold."""
+    return with_run(cls, source)[0]
+
+
+def with_run(cls, source) -> tuple[Any, RunState | None]:
+    """The estimator that arrays or a file hold, and its run if it is a checkpoint."""
+    is_file = not isinstance(source, Mapping)
+    try:
+        arrays = _npz.read(Path(source)) if is_file else _own(source)
+        _check_version(arrays)
+        _npz.check_sealed(arrays)
+        del arrays[_npz.CHECKSUM]
+        reader = Reader(arrays)
+        estimator = _estimator(cls, reader)
+        run = _run(estimator, reader) if reader.has("run/") else None
+        reader.finish()
+    except ValueError as error:
+        where = f"The file {os.fspath(source)}" if is_file else "What was given"
+        raise ValueError(
+            f"{where} does not hold a {cls.__name__} that can be used: "
+            f"{str(error).rstrip('.')}. Take an intact copy, or export it again."
+        ) from error
+    return estimator, run
+
+
+def _own(arrays):
+    """Copies of the given arrays, if they are plain ones."""
+    copies = {}
+    for name, array in arrays.items():
+        if not isinstance(name, str) or type(array) is not np.ndarray:
+            raise ValueError(f"{name!r:.100} is not the name of a NumPy array")
+        known_dtype(array.dtype.str)
+        copies[name] = np.array(array, order="C")
+        check_values(copies[name])
+    return copies
+
+
+def _check_version(arrays):
+    known = {name: arrays.get(name, np.array(None)) for name in ("format", "version")}
+    if known["format"].dtype.kind != "U" or known["format"].tolist() != FORMAT:
+        raise ValueError(f"it is not in the format {FORMAT!r}")
+    version = known["version"]
+    if version.dtype.kind not in "iu" or version.shape != () or version < 1:
+        raise ValueError("it does not say which version of the format it has")
+    if version > VERSION:
+        raise ValueError(
+            f"it is in version {version} of the format and this package reads up to "
+            f"{VERSION}; install a newer one"
+        )
+
+
+def _estimator(cls, reader):
+    reader.take("format", (np.array(FORMAT).dtype.str,), ())
+    reader.take("version", INDEX, ())
+    metadata = reader.record("metadata", ("estimator", "n_iter", "classes_are_objects"))
+    if metadata["estimator"] != cls.__name__:
+        raise ValueError(f"it is a {metadata['estimator']!r:.100}")
+    estimator = _unfitted(cls, reader.json("parameters", dict))
+    estimator.history_ = _history(reader.json("history", list))
+    estimator.n_iter_ = _whole(metadata["n_iter"], "n_iter", 0, len(estimator.history_))
+    estimator.classes_ = _classes(reader, metadata["classes_are_objects"])
+    vars(estimator).update(_network_attributes(reader, ""))
+    network = _checked_network(estimator)
+    estimator.n_features_in_ = network.sizes[0]
+    # Raises where hidden_layer_sizes are none.
+    estimator._layer_sizes()
+    vars(estimator).update(estimator._network_attributes(network))
+    vars(estimator).update(estimator._history_attributes())
+    _take_features(estimator, reader)
+    if reader.has("training/"):
+        estimator._training = _training(reader, network)
+    return estimator
+
+
+def _unfitted(cls, parameters):
+    if sorted(parameters, key=str) != cls._get_param_names():
+        raise ValueError(f"its parameters are not those of {cls.__name__}")
+    estimator = cls(**parameters)
+    estimator._validate_params()
+    return estimator
+
+
+def _history(records):
+    for record in records:
+        is_dict = isinstance(record, dict)
+        if not is_dict or not all(isinstance(record.get(name), Real) for name in NUMBERS):
+            raise ValueError("history has records without the numbers that each has")
+        if not isinstance(record.get("validation_score", 0.0), Real):
+            raise ValueError("history has a validation_score that is no number")
+    return records
+
+
+def _whole(value, name, smallest, largest):
+    """The value, if it is an integer within these limits."""
+    if type(value) is not int or not smallest <= value <= largest:
+        raise ValueError(f"{name} is {value!r:.100}, not within {smallest} and {largest}")
+    return value
+
+
+def _classes(reader, are_objects):
+    classes = reader.labels("classes", (None,))
+    if classes.size < 2 or not np.array_equal(np.unique(classes), classes):
+        raise ValueError("classes are not at least 2 different labels in order")
+    if type(are_objects) is not bool or (are_objects and classes.dtype.kind != "U"):
+        raise ValueError("classes_are_objects does not fit the classes")
+    return classes.astype(object) if are_objects else classes
+
+
+def _take_features(estimator, reader):
+    n_features = estimator.n_features_in_
+    if reader.has("feature_names"):
+        names = reader.labels("feature_names", (n_features,))
+        if names.dtype.kind != "U":
+            raise ValueError("feature_names are not strings")
+        estimator.feature_names_in_ = names.astype(object)
+    if reader.has("support"):
+        estimator.support_ = reader.take("support", ("|b1",), (n_features,))
+
+
+def _network_attributes(reader, prefix):
+    """The fitted attributes that make up a network, whose parts may not yet fit."""
+    coefs, intercepts, parameters, norms = [], [], [], []
+    while reader.has(f"{prefix}layers/{len(coefs)}/"):
+        coef, intercept = _layer(reader, f"{prefix}layers/{len(coefs)}", coefs)
+        coefs.append(coef)
+        intercepts.append(intercept)
+    for k, coef in enumerate(coefs[:-1]):
+        name, shape = f"{prefix}hidden/{k}", (None, None)
+        values = reader.floats(f"{name}/activation_parameters", coef.dtype, shape)
+        parameters.append(values)
+        norms.append(_norm(reader, f"{name}/batch_norm", coef))
+    return {
+        "coefs_": coefs,
+        "intercepts_": intercepts,
+        "activation_parameters_": parameters,
+        "batch_norms_": norms,
+    }
+
+
+def _layer(reader, name, before):
+    """One layer's matrix and biases; it must follow the layers ``before``."""
+    n_in, n_out = reader.take(f"{name}/shape", ("<i8",), (2,)).tolist()
+    if n_in < 1 or n_out < 1 or (before and before[-1].shape[1] != n_in):
+        raise ValueError(f"{name} is from {n_in} to {n_out} neurons, which does not fit")
+    dtype = before[-1].dtype if before else None
+    intercept = reader.floats(f"{name}/intercept", dtype, (n_out,))
+    indptr = reader.take(f"{name}/indptr", INDEX, (n_in + 1,))
+    size = int(indptr[-1])
+    if indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError(f"{name}/indptr does not grow from 0")
+    indices = reader.take(f"{name}/indices", (indptr.dtype.str,), (size,))
+    data = reader.floats(f"{name}/data", intercept.dtype, (size,))
+    _check_rows(name, indptr, indices, n_out)
+    coef = sparse.csr_array((data, indices, indptr), (n_in, n_out))
+    coef.has_canonical_format = True
+    return coef, intercept
+
+
+def _check_rows(name, indptr, indices, n_columns):
+    """Refuse column indices that are out of range, or not growing within a row."""
+    if indices.size and not (indices.min() >= 0 and indices.max() < n_columns):
+        raise ValueError(f"{name}/indices are not within 0 and {n_columns}")
+    grows = np.diff(indices) > 0
+    starts = indptr[1:-1]
+    # Where a row begins its first index may be smaller than the one before.
+    grows[starts[(starts > 0) & (starts < indices.size)] - 1] = True
+    if not grows.all():
+        raise ValueError(f"{name}/indices do not grow within each row")
+
+
+def _norm(reader, name, coef):
+    """The arrays of a batch normalisation, None if there is none."""
+    if not reader.has(f"{name}/"):
+        return None
+    n_neurons = coef.shape[1:]
+    norm = {k: reader.floats(f"{name}/{k}", coef.dtype, n_neurons) for k in NORM_ARRAYS}
+    if (norm["variance"] < 0).any():
+        raise ValueError(f"{name}/variance has negative values")
+    return norm
+
+
+def _checked_network(estimator):
+    """The network of the attributes, if these fit the parameters and each other."""
+    if not estimator.coefs_:
+        raise ValueError("layers/0 is missing")
+    # Activations are asked for arrays of their shapes, whatever their values.
+    with np.errstate(all="ignore"):
+        network = estimator._fitted_network()
+    if network.sizes[-1] != estimator._n_outputs():
+        raise ValueError(
+            f"{network.sizes[-1]} outputs do not fit {estimator.classes_.size} classes"
+        )
+    return network
+
+
+# --- reading what continues -----------------------------------------------------------
+
+
+def _training(reader, network):
+    """The state of a training of this network; see `Training.state`."""
+    streams = "data_stream", "topology_stream", "n_skip_updates"
+    state = reader.record("training/state", (*COUNTERS, *EVOLUTION, *streams))
+    if state["optimizer"] not in list(SOLVERS):
+        raise ValueError(f"there is no optimizer {state['optimizer']!r:.100}")
+    n_slots = SOLVERS[state["optimizer"]].n_slots
+    return {
+        "optimizer": state["optimizer"],
+        "slots": _slots(reader, network, n_slots),
+        "skips": _skips(reader, network, n_slots, state["n_skip_updates"]),
+        "learning_rate_factor": _factor(state["learning_rate_factor"]),
+        "patience": _patience(state["patience"]),
+        "evolution": _evolution(reader, network, state),
+        "data_rng": decoded_stream(state["data_stream"]),
+        **{name: _whole(state[name], name, 0, 2**53) for name in WHOLE},
+    }
+
+
+def _slots(reader, network, n_slots):
+    dtypes, layers, hidden = (network.dtype.str,), [], []
+    for k, layer in enumerate(network.layers):
+        pairs = []
+        for j in range(n_slots if reader.has(f"training/layers/{k}/") else 0):
+            name = f"training/layers/{k}/slots/{j}"
+            weights = reader.take(f"{name}/weights", dtypes, (layer.n_connections,))
+            pairs.append((weights, reader.take(f"{name}/biases", dtypes, (layer.n_out,))))
+        layers.append({"indptr": layer.indptr, "indices": layer.indices, "slots": pairs})
+    for k, unit in enumerate(network.hidden):
+        name = f"training/hidden/{k}/slots"
+        sizes = unit.trained_sizes() if reader.has(f"{name}/") else []
+        shapes = [(n_slots, size) for size in sizes]
+        hidden.append([reader.take(f"{name}/{j}", dtypes, s) for j, s in enumerate(shapes)])
+    return {"layers": layers, "hidden": hidden}
+
+
+def _skips(reader, network, n_slots, n_updates):
+    if n_updates is None:
+        return None
+    matrices, slots = {}, {}
+    for k, shape in _skip_shapes(network).items():
+        name, slots_shape = f"training/skips/{k}", (n_slots, shape[0] * shape[1])
+        matrices[k] = reader.floats(f"{name}/matrix", network.dtype, shape)
+        slots[k] = reader.take(f"{name}/slots", (network.dtype.str,), slots_shape)
+    n_updates = _whole(n_updates, "n_skip_updates", 0, 2**53)
+    return {"n_updates": n_updates, "matrices": matrices, "slots": slots}
+
+
+def _factor(value):
+    if type(value) is not float or not 0 < value <= 1:
+        raise ValueError(f"learning_rate_factor is {value!r:.100}, not within 0 and 1")
+    return value
+
+
+def _patience(value):
+    if not (isinstance(value, dict) and set(value) == {"best", "count"}):
+        raise ValueError("patience has not the numbers that it should have")
+    if type(value["best"]) is not float:
+        raise ValueError("patience has no number as its best")
+    return {**value, "count": _whole(value["count"], "count", 0, 2**53)}
+
+
+def _evolution(reader, network, state):
+    alive = [
+        reader.integers(f"training/neurons/{k}", size)
+        for k, size in enumerate(network.sizes)
+    ]
+    for layer, (inputs, outputs) in zip(network.layers, pairwise(alive), strict=True):
+        if not layer.among(inputs, outputs).all():
+            raise ValueError("training/neurons lack some that have connections")
+    wanted = state["n_connections"]
+    if not isinstance(wanted, list) or len(wanted) != len(network.layers):
+        raise ValueError("n_connections has not one number per layer")
+    for layer, size in zip(network.layers, wanted, strict=True):
+        _whole(size, "n_connections", 0, layer.n_in * layer.n_out)
+    if type(state["said_full"]) is not bool:
+        raise ValueError("said_full is neither true nor false")
+    return {
+        "rng": decoded_stream(state["topology_stream"]),
+        "alive": alive,
+        "n_connections": wanted,
+        "pruned_in": _whole(state["pruned_in"], "pruned_in", -1, 2**53),
+        "said_full": state["said_full"],
+    }
+
+
+# --- checkpoints ----------------------------------------------------------------------
+
+
+def run_arrays(run: RunState) -> dict[str, np.ndarray]:
+    """The arrays of a run."""
+    arrays = {"run/state": _text({name: getattr(run, name) for name in RUN})}
+    for name in ("rows", "validation_rows"):
+        if getattr(run, name) is not None:
+            arrays[f"run/{name}"] = getattr(run, name)
+    if run.best is not None:
+        arrays |= network_arrays(run.best, "run/best/")
+    return arrays
+
+
+def _run(estimator, reader):
+    state = reader.record("run/state", RUN)
+    flags = type(state["finished"]), type(state["diverged"])
+    dicts = isinstance(state["parameters"], dict) and isinstance(state["data"], dict)
+    if flags != (bool, bool) or not dicts or set(state["data"]) != set(DATA):
+        raise ValueError("run/state does not describe a run")
+    if not hasattr(estimator, "_training"):
+        raise ValueError("training/state is missing")
+    rows = {
+        name: _rows(reader, f"run/{name}") if reader.has(f"run/{name}") else None
+        for name in ("rows", "validation_rows")
+    }
+    return RunState(**state, **rows, best=_best(estimator, reader))
+
+
+def _rows(reader, name):
+    rows = reader.take(name, ("<i8",), (None,))
+    if rows.size == 0 or rows.min() < 0:
+        raise ValueError(f"{name} are not numbers of samples")
+    return rows
+
+
+def _best(estimator, reader):
+    """The best network of the run so far, None if there is none."""
+    if not reader.has("run/best/"):
+        return None
+    other = clone(estimator)
+    other.classes_ = estimator.classes_
+    vars(other).update(_network_attributes(reader, "run/best/"))
+    network = _checked_network(other)
+    sizes = [estimator.n_features_in_, *map(len, estimator.intercepts_)]
+    if network.sizes != sizes or network.dtype != estimator.coefs_[0].dtype:
+        raise ValueError("run/best has layers of other sizes or another dtype")
+    return network

@@ -1,0 +1,354 @@
+"""Callbacks for `SparseMLPClassifier.set_callbacks`, beside those of scikit-learn."""
+
+import copy
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sksparse_mlp import _npz
+from sksparse_mlp._arrays import (
+    RunState,
+    encoded_parameters,
+    estimator_arrays,
+    network_arrays,
+    plain_labels,
+    run_arrays,
+    with_run,
+)
+
+__all__ = ["Checkpoint"]
+
+# Parameters that change nothing in what is trained.
+FREE = ("n_jobs", "verbose")
+
+
+@dataclass
+class _Fit:
+    """A fit that is under way.
+
+    Attributes
+    ----------
+    parameters : dict of str to str
+        JSON texts of those that matter.
+    start : str or None
+        Digest of the network that training starts from with ``warm_start``.
+    data : dict of str to str
+        Digests of what `fit` was given.
+    seen : tuple or None
+        Signature of the file when it was last read or written, None if there was none.
+    intact : bool
+        Whether that file is a checkpoint of this fit.
+    finished : bool
+        Whether it is the last one.
+    """
+
+    parameters: dict[str, str]
+    start: str | None
+    data: dict[str, str] = field(default_factory=dict)
+    seen: tuple[int, ...] | None = None
+    intact: bool = False
+    finished: bool = False
+
+
+class Checkpoint:
+    """Write the state of a fit to a file, and let the next fit go on from there.
+
+    ``clf.set_callbacks(Checkpoint("run.npz", every=5)).fit(X, y)`` writes after every
+    fifth epoch and when training has come to its end. Wherever it was killed, the same
+    statement goes on after the epoch of the file, in the same process or another, and
+    ends with the network, to the last bit, and the history that an uninterrupted fit
+    would have; only ``seconds`` and ``evolution_seconds`` in `history_` differ. Once
+    training has come to its end, that statement takes the finished network from the
+    file. To start anew, delete the file and the one before it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, which belongs to one fit. The checkpoint before is kept beside it,
+        with ``.previous`` added to the name.
+    every : int, default=1
+        Epochs from one checkpoint to the next.
+
+    Raises
+    ------
+    ValueError
+        If `every` is no positive integer. From `fit`, before it does any work: if the
+        file is of a fit with other parameters (`n_jobs` and `verbose` may differ), other
+        data, sample weights or, with ``warm_start=True``, another starting network; if a
+        parameter cannot be kept in plain arrays; if neither the file nor the one before
+        can be read.
+    TypeError
+        If `path` is no path. From `fit`, if the estimator is none of this package.
+    OSError
+        From `fit`, if the file cannot be written: FileNotFoundError, before it does any
+        work, if its folder does not exist.
+    RuntimeError
+        From `fit`, if another fit has written to the file in the meantime.
+
+    See Also
+    --------
+    SparseMLPClassifier.from_arrays : Makes an estimator from a checkpoint, as it was
+        after that epoch; `partial_fit` goes on from there.
+
+    Notes
+    -----
+    The file has the format of ``docs/arrays.md``, without pickle. It is written under
+    another name, brought to the disk and then renamed, so that an interruption while it
+    is written leaves the one before. A file that is damaged all the same is noticed by
+    its checksum; the one before is used then, with a UserWarning.
+
+    What Ctrl-C interrupts goes on from the last file too. A fit that another callback
+    stops has come to its end. `partial_fit` takes no notice of callbacks.
+
+    With a RandomState instance as `random_state`, its state counts as a parameter: the
+    fit that goes on must be given an instance in the state of the first.
+
+    Clones share their callbacks. In a search or an ensemble, which fits many clones,
+    all but the first find the file of another fit and raise.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_digits
+    >>> from sksparse_mlp import SparseMLPClassifier
+    >>> from sksparse_mlp.callbacks import Checkpoint
+    >>> X, y = load_digits(return_X_y=True)
+    >>> def fit(folder):
+    ...     checkpoint = Checkpoint(Path(folder) / "run.npz", every=5)
+    ...     clf = SparseMLPClassifier(max_iter=20, random_state=0)
+    ...     return clf.set_callbacks(checkpoint).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, second = fit(folder), fit(folder)
+    >>> first.loss_curve_ == second.loss_curve_
+    True
+    """
+
+    def __init__(self, path: str | os.PathLike, *, every: int = 1):
+        whole = isinstance(every, int | np.integer) and not isinstance(every, bool)
+        if not whole or every < 1:
+            raise ValueError(f"every must be a positive number of epochs, got {every!r}.")
+        self.path = Path(path)
+        self.every = every
+        self._fits: dict[Any, _Fit] = {}
+
+    def __getstate__(self):
+        # Fits belong to the process in which they run.
+        return {**vars(self), "_fits": {}}
+
+    def setup(self, estimator, context):
+        """Take note of what the estimator is before its fit; see if one can write."""
+        if not hasattr(estimator, "export_arrays"):
+            raise TypeError(
+                "Checkpoint is a callback of SparseMLPClassifier and not of "
+                f"{type(estimator).__name__}; set it on the classifier inside."
+            )
+        self._check_folder()
+        parameters = encoded_parameters(estimator)
+        parameters = {name: text for name, text in parameters.items() if name not in FREE}
+        self._fits[estimator] = _Fit(parameters, _start(estimator))
+
+    def _check_folder(self):
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"Checkpoint writes to {self.path}, but there is no folder "
+                f"{self.path.parent}. Make it, or give another path."
+            )
+        if self.path.is_dir():
+            raise IsADirectoryError(
+                f"Checkpoint writes to {self.path}, which is a folder; add a file's name."
+            )
+        try:
+            _npz.remove_leftovers(self.path)
+        except OSError as error:
+            raise type(error)(
+                f"Checkpoint cannot write to the folder {self.path.parent} ({error}). Make "
+                "it writable, or give another path."
+            ) from error
+
+    def teardown(self, estimator, context):
+        """Forget the fit."""
+        self._fits.pop(estimator, None)
+
+    def on_fit_task_begin(self, estimator, context):
+        """Before training: go on from the file, if there is one."""
+        if context.task_name != "fit":
+            return
+        fit, run = self._fits[estimator], estimator._run
+        fit.data = _digests(estimator, run.given)
+        fit.seen = _signature(self.path)
+        found = self._find(type(estimator))
+        if found is None:
+            return
+        path, loaded, state = found
+        self._check_same(fit, path, state)
+        _check_fits(run, path, loaded, state)
+        fit.intact, fit.finished = path == self.path, state.finished
+        _resume(estimator, loaded, state)
+        if estimator.verbose:
+            print(f"Going on after epoch {len(estimator.history_) - 1} from {path}.")
+
+    def on_fit_task_end(self, estimator, context):
+        """After an epoch and after training: write the file, if it is time."""
+        is_epoch = context.task_name == "epoch"
+        if estimator._run.training.finished:
+            # Only after the last epoch the best network is in its place.
+            is_due = not is_epoch
+        else:
+            is_due = is_epoch and estimator.n_iter_ % self.every == 0
+        if is_due:
+            self._write(estimator)
+
+    def _find(self, cls):
+        """Path, estimator and run of the newest intact checkpoint, None without any."""
+        previous, faults = _npz.previous_of(self.path), []
+        for path in (self.path, previous):
+            try:
+                loaded, state = with_run(cls, path)
+            except FileNotFoundError:
+                faults.append(f"{path} is missing.")
+                continue
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            if state is None:
+                raise ValueError(
+                    f"{path} holds an exported estimator and no checkpoint. Give the "
+                    "checkpoint another path."
+                )
+            if faults:
+                warnings.warn(
+                    f"{faults[0]} The checkpoint before it, {path}, is used instead.",
+                    stacklevel=2,
+                )
+            return path, loaded, state
+        if not any(path.exists() for path in (self.path, previous)):
+            return None
+        raise ValueError(
+            f"There is no checkpoint that can be read. {' '.join(faults)} Delete "
+            f"{self.path} and {previous} to start anew."
+        )
+
+    def _check_same(self, fit, path, state):
+        """Refuse to go on from the checkpoint of another fit."""
+        differences = [
+            f"{name} is {there!s:.80} there and {here:.80} here"
+            for name, here in fit.parameters.items()
+            if (there := state.parameters.get(name)) != here
+        ]
+        given = [name for name, digest in fit.data.items() if state.data[name] != digest]
+        differences += [f"{name} is not the same" for name in given]
+        if state.start != fit.start:
+            differences.append("warm_start starts from another network")
+        if differences:
+            raise ValueError(
+                f"{path} is the checkpoint of another fit: {'; '.join(differences)}. Give "
+                f"this fit a path of its own, or delete {self.path} and "
+                f"{_npz.previous_of(self.path)} to start anew."
+            )
+
+    def _write(self, estimator):
+        fit, run = self._fits[estimator], estimator._run
+        if fit.finished:
+            return
+        arrays = estimator_arrays(_as_it_is(estimator)) | run_arrays(_state(run, fit))
+        try:
+            if _signature(self.path) != fit.seen:
+                raise FileExistsError(f"{self.path} is not as it was left")
+            _npz.write(self.path, _npz.sealed(arrays), keep=fit.intact)
+        except (FileExistsError, FileNotFoundError) as error:
+            raise RuntimeError(
+                f"Another fit has written to {self.path} while this one was running, or it "
+                "was removed. Give each fit a path of its own."
+            ) from error
+        fit.seen, fit.intact = _signature(self.path), True
+        fit.finished = run.training.finished
+
+
+def _signature(path):
+    """What tells a file from others that were at the same path, None if there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _digest(**arrays):
+    return _npz.checksum(arrays).tobytes().hex()
+
+
+def _start(estimator):
+    """Digest of the fitted network that the next fit starts from, None without one."""
+    if not (estimator.warm_start and hasattr(estimator, "coefs_")):
+        return None
+    return _digest(**network_arrays(estimator._fitted_network()))
+
+
+def _digests(estimator, given):
+    """Digests of the data, as training sees them."""
+    X = given.X
+    parts = {"X": X}
+    if sparse.issparse(X):
+        parts = {name: getattr(X, name) for name in ("data", "indices", "indptr")}
+        parts["shape"] = np.array(X.shape)
+    classes = plain_labels(estimator.classes_, "classes_")
+    return {
+        "X": _digest(**parts),
+        "y": _digest(codes=given.y, classes=classes),
+        "sample_weight": _digest(weights=given.weights),
+    }
+
+
+def _as_it_is(estimator):
+    """The estimator as if training had stopped now, with what training continues from."""
+    twin, training = copy.copy(estimator), estimator._run.training
+    vars(twin).update(estimator._attributes(training), _training=training.state())
+    return twin
+
+
+def _state(run, fit):
+    training, apart = run.training, run.validation is not None
+    return RunState(
+        parameters=fit.parameters,
+        data=fit.data,
+        start=fit.start,
+        finished=training.finished,
+        diverged=training.diverged,
+        rows=run.samples.rows if apart else None,
+        validation_rows=run.validation.rows if apart else None,
+        best=training.best,
+    )
+
+
+def _check_fits(run, path, loaded, state):
+    """Refuse a forged file, whose digests are right and whose content does not fit."""
+    training, network = run.training, loaded._fitted_network()
+    rows = [part for part in (state.rows, state.validation_rows) if part is not None]
+    if (
+        network.sizes != training.network.sizes
+        or network.dtype != training.network.dtype
+        or loaded.n_iter_ >= training.n_epochs + state.finished
+        or len(rows) != (0 if run.validation is None else 2)
+        or any(part.max() >= run.given.y.size for part in rows)
+    ):
+        raise ValueError(f"The content of {path} does not fit its description; delete it.")
+
+
+def _resume(estimator, loaded, state):
+    """Set a fit that has not begun to where another one was."""
+    run = estimator._run
+    training = run.training
+    training.network = loaded._fitted_network()
+    training.resume(loaded._training)
+    training.best = state.best
+    training.finished, training.diverged = state.finished, state.diverged
+    if state.rows is not None:
+        run.samples = replace(run.samples, rows=state.rows)
+        run.validation = replace(run.validation, rows=state.validation_rows)
+    estimator.history_, estimator.n_iter_ = loaded.history_, loaded.n_iter_
