@@ -4,8 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.peers.report import machine
-
 FOLDER = Path("docs/reliability")
 TESTS = Path(__file__).parents[2] / "tests"
 
@@ -30,6 +28,9 @@ def write(name: str, *, seeds: str, figures: list[dict], **details) -> None:
     **details : object
         What else should be kept, as JSON has it.
     """
+    # Imported here, because it takes a while and many a process never writes.
+    from benchmarks.peers.report import machine
+
     context = {"command": f"python -m benchmarks.reliability.{name}", "seeds": seeds}
     content = {"context": context | machine(), "figures": figures} | details
     FOLDER.mkdir(parents=True, exist_ok=True)
