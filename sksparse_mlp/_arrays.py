@@ -33,10 +33,10 @@ FORMAT, VERSION = "sksparse_mlp", 1
 NORM_ARRAYS = ("gain", "shift", "mean", "variance")
 SOLVERS: dict[str, Any] = {cls.__name__: cls for cls in OPTIMIZERS.values()}
 INDEX, FLOAT = ("<i4", "<i8"), ("<f4", "<f8")
-# What the description of a training has, beside its streams.
+# What the description of a training has.
 WHOLE = ("epoch", "n_updates", "n_seen")
 COUNTERS = ("optimizer", "learning_rate_factor", "patience", *WHOLE)
-EVOLUTION = ("n_connections", "pruned_in", "said_full")
+OTHERS = ("n_connections", "data_stream", "topology_stream", "n_skip_updates")
 # Numbers that every record of the history has.
 NUMBERS = ("loss", "n_pruned", "n_grown", "turnover", "evolution_seconds")
 # What the description of a run has, beside its arrays.
@@ -162,7 +162,7 @@ def _training_arrays(state: dict, network: Network) -> dict[str, np.ndarray]:
         skips = skips if shapes == _skip_shapes(network) else None
     description = {
         **{name: state[name] for name in COUNTERS},
-        **{name: evolution[name] for name in EVOLUTION},
+        "n_connections": evolution["n_connections"],
         "data_stream": encoded_stream(state["data_rng"]),
         "topology_stream": encoded_stream(evolution["rng"]),
         "n_skip_updates": None if skips is None else skips["n_updates"],
@@ -476,8 +476,7 @@ def _checked_network(estimator):
 
 def _training(reader, network):
     """The state of a training of this network; see `Training.state`."""
-    streams = "data_stream", "topology_stream", "n_skip_updates"
-    state = reader.record("training/state", (*COUNTERS, *EVOLUTION, *streams))
+    state = reader.record("training/state", (*COUNTERS, *OTHERS))
     if state["optimizer"] not in list(SOLVERS):
         raise ValueError(f"there is no optimizer {state['optimizer']!r:.100}")
     n_slots = SOLVERS[state["optimizer"]].n_slots
@@ -549,14 +548,10 @@ def _evolution(reader, network, state):
         raise ValueError("n_connections has not one number per layer")
     for layer, size in zip(network.layers, wanted, strict=True):
         _whole(size, "n_connections", 0, layer.n_in * layer.n_out)
-    if type(state["said_full"]) is not bool:
-        raise ValueError("said_full is neither true nor false")
     return {
         "rng": decoded_stream(state["topology_stream"]),
         "alive": alive,
         "n_connections": wanted,
-        "pruned_in": _whole(state["pruned_in"], "pruned_in", -1, 2**53),
-        "said_full": state["said_full"],
     }
 
 

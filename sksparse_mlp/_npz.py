@@ -100,8 +100,6 @@ def _named_array(archive, member):
         _check_header(file, member)
     with archive.open(member) as file:
         array = npy.read_array(file, allow_pickle=False)
-        # The end of the member, where zipfile compares the CRC.
-        file.read(1)
     check_values(array)
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return member.filename.removesuffix(".npy"), native

@@ -447,7 +447,7 @@ TEXTS = [
     ("training/state", '"Adam"', '"SGD"', "slots/0 has shape"),
     ("training/state", '"PCG64"', '"MT19937"', "a state that no random stream has"),
     ("training/state", '"n_seen": 150', '"n_seen": -150', "n_seen is -150"),
-    ("training/state", '"pruned_in": -1', '"pruned_in": true', "pruned_in is True"),
+    ("training/state", '"count": 0', '"count": true', "count is True"),
 ]
 
 

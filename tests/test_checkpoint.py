@@ -88,9 +88,11 @@ WAYS = {
     "sgd": {"solver": "sgd"},
     "liset": {"growth": "liset"},
     "liset by updates": {"growth": "liset", "evolve_every": 3, "solver": "sgd"},
+    "liset by many updates": {"growth": "liset", "evolve_every": 7},
     "gradient": {"growth": "gradient"},
-    "early stopping": {"early_stopping": True, "n_iter_no_change": 3},
-    "plateaus": {"learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.05},
+    "early stopping": {"early_stopping": True, "learning_rate_init": 0.3, "max_iter": 12},
+    "plateau": {"n_iter_no_change": 4, "tol": 10.0},
+    "plateaus": {"learning_rate": "adaptive", "n_iter_no_change": 2, "tol": 10.0},
     "invscaling": {"learning_rate": "invscaling", "learning_rate_init": 0.05},
     "cosine": {"learning_rate": "cosine", "zeta_schedule": "cosine"},
     "batch norm": {"batch_norm": True, "solver": "sgd"},
@@ -195,6 +197,13 @@ def test_checkpoints_change_nothing(mlp, multiclass, path):
     ) == content(expected)
 
 
+def test_estimators_of_epochs_hold_nothing_of_the_run(mlp, multiclass, recorder):
+    record = recorder()
+    model = mlp().set_callbacks(record).fit(*multiclass)
+    assert [vars(epoch)["_run"] for epoch in record.epochs] == [None] * 4
+    assert "_run" not in vars(model)
+
+
 def test_finished_fit_is_taken_from_the_file(mlp, multiclass, path, monkeypatch):
     first = mlp(n_features_to_select=5).set_callbacks(Checkpoint(path)).fit(*multiclass)
     written = path.stat().st_mtime_ns
@@ -292,6 +301,25 @@ def test_interrupted_writing_leaves_an_intact_file(
         warnings.filterwarnings("ignore", ".*run.npz is missing.* is used instead")
         model.fit(*multiclass)
     assert content(model) == content(mlp(max_iter=EPOCHS).fit(*multiclass))
+
+
+def test_file_is_on_the_disk_before_it_takes_the_place(mlp, multiclass, path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, noting(calls, getattr(os, name)))
+    mlp(max_iter=1).set_callbacks(Checkpoint(path)).fit(*multiclass)
+    assert calls == ["fsync", "replace", "fsync"]
+    calls.clear()
+    mlp(max_iter=2).set_callbacks(Checkpoint(path.with_name("other.npz"))).fit(*multiclass)
+    assert calls == ["fsync", "replace", "fsync", "fsync", "replace", "replace", "fsync"]
+
+
+def noting(calls, function):
+    def call(*args):
+        calls.append(function.__name__)
+        return function(*args)
+
+    return call
 
 
 def test_leftovers_of_killed_processes_are_removed(mlp, multiclass, path):

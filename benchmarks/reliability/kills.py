@@ -89,7 +89,7 @@ def run_with_kills(run, rng, n_kills, seconds):
         path, output = Path(folder) / "run.npz", Path(folder) / "final.npz"
         for _ in range(n_kills):
             process = start(context, run, path, output)
-            time.sleep(rng.uniform(0, 2 * seconds / max(n_kills, 2)))
+            time.sleep(rng.uniform(0, 1.4 * seconds / max(n_kills, 2)))
             was_running = process.is_alive()
             process.kill()
             process.join()

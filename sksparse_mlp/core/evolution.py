@@ -84,8 +84,6 @@ class Evolution:
             "rng": self.rng.bit_generator.state,
             "alive": list(self.alive),
             "n_connections": list(self.n_connections),
-            "pruned_in": self._pruned_in,
-            "said_full": self._said_full,
         }
 
     def resume(self, state: dict) -> None:
@@ -93,7 +91,6 @@ class Evolution:
         self.rng = stream_from(state["rng"])
         self.alive = list(state["alive"])
         self.n_connections = list(state["n_connections"])
-        self._pruned_in, self._said_full = state["pruned_in"], state["said_full"]
 
     def begin_epoch(self, epoch: int) -> None:
         """Take note of the epoch, counted from 0, and set its zeta."""
