@@ -1,5 +1,7 @@
 """The data sets, scaled as networks want them."""
 
+import math
+
 import numpy as np
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
@@ -17,3 +19,22 @@ def scaled(name: str, scaler=None) -> tuple[np.ndarray, ...]:
         scaler = MaxAbsScaler() if X_train.dtype == np.uint8 else StandardScaler()
     X_train = scaler.fit_transform(X_train.astype(np.float32))
     return X_train, y_train, scaler.transform(X_test.astype(np.float32)), y_test
+
+
+def with_moved_copies(X, y, n_copies: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Square images and copies of them, some mirrored, moved by up to a pixel each way.
+
+    There are ``n_copies`` of each image, the original among them.
+    """
+    rng = np.random.default_rng(seed)
+    side = math.isqrt(X.shape[1])
+    images = np.pad(X.reshape(-1, side, side), ((0, 0), (1, 1), (1, 1)))
+    copies = [X]
+    for _ in range(n_copies - 1):
+        columns = np.arange(side) + rng.integers(3, size=(len(X), 1))
+        mirrored = rng.random(len(X)) < 0.5
+        columns[mirrored] = columns[mirrored, ::-1]
+        rows = np.arange(side) + rng.integers(3, size=(len(X), 1))
+        moved = images[np.arange(len(X))[:, None, None], rows[:, :, None], columns[:, None]]
+        copies.append(moved.reshape(X.shape))
+    return np.vstack(copies), np.tile(y, n_copies)

@@ -11,7 +11,7 @@ from benchmarks.accuracy import TestAccuracy
 from benchmarks.literature import selection
 from benchmarks.literature.comparison import standard_error
 from benchmarks.literature.runs import Runs
-from benchmarks.samples import scaled
+from benchmarks.samples import scaled, with_moved_copies
 from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import AllReLU
@@ -38,6 +38,7 @@ class Search:
     """Where the configuration of a kind of network is searched.
 
     The network is trained for ``n_tried`` epochs in the search and for ``n_epochs`` then.
+    ``samples`` says how the samples are prepared, see `samples`.
     """
 
     data: str
@@ -47,6 +48,7 @@ class Search:
     n_tried: int
     n_epochs: int
     choices: dict[str, list] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=dict)
 
     def network(self, n_epochs, **configuration):
         sizes = {"hidden_layer_sizes": self.hidden_layer_sizes, "epsilon": self.epsilon}
@@ -90,6 +92,15 @@ SEARCHES = {
     ),
     "MNIST, large": Search("mnist", (1000,) * 3, 20, 10, 15, 80, LARGE),
     "Fashion-MNIST": Search("fashion_mnist", (1000,) * 3, 20, 8, 15, 50, LARGE),
+    "Fashion-MNIST, moved copies": Search(
+        "fashion_mnist", (1000,) * 3, 20, 8, 6, 30,
+        {
+            "dropout": [0.05, 0.1, 0.2],
+            "alpha": [0.1, 0.3, 1.0],
+            "learning_rate_init": [1e-3, 2e-3],
+        },
+        {"n_copies": 8},
+    ),
 }  # fmt: skip
 # Networks: the search whose winner they take, epsilon, the document's best test accuracy
 # with at least as many connections (and its epochs), and our aim.
@@ -101,39 +112,48 @@ NETWORKS = {
     "MNIST 784-300-100-10, denser": ("MNIST, small", 9, 89.87, 250, None),
     "MNIST 784-1000-1000-1000-10": ("MNIST, large", 20, None, None, 98.8),
     "Fashion-MNIST 784-1000-1000-1000-10": ("Fashion-MNIST", 20, 91.08, 500, None),
+    "Fashion-MNIST 784-1000-1000-1000-10, moved copies": (
+        "Fashion-MNIST, moved copies",
+        20,
+        91.08,
+        500,
+        None,
+    ),
 }
 
 
-def samples(data):
-    """Training and test samples as the networks take them."""
-    return scaled(data, StandardScaler() if data == "fashion_mnist" else None)
+def samples(data, n_copies):
+    """Training and test samples as the networks take them, without copies."""
+    standardised = data == "fashion_mnist" and n_copies == 1
+    return scaled(data, StandardScaler() if standardised else None)
 
 
-def held_out(data, network, split):
+def held_out(data, network, split, n_copies=1):
     """Accuracy of the last epoch on a sixth of the training part, held out from the rest.
 
     ISOLET's speakers, whose samples are in sequence, are held out as a whole: those of its
     test part are others too.
     """
-    X, y, *_ = samples(data)
+    X, y, *_ = samples(data, n_copies)
     if data == "isolet":
         out = np.arange(len(y)) * N_PARTS // len(y) == split
     else:
         folds = StratifiedKFold(N_PARTS, shuffle=True, random_state=0).split(X, y)
         out = np.isin(np.arange(len(y)), list(folds)[split][1])
-    model = SparseMLPClassifier(random_state=split, **network).fit(X[~out], y[~out])
+    learned = with_moved_copies(X[~out], y[~out], n_copies, split)
+    model = SparseMLPClassifier(random_state=split, **network).fit(*learned)
     return {
         "accuracy": round(100 * model.score(X[out], y[out]), 3),
         "fitted": round(100 * model.score(X[~out], y[~out]), 3),
     }
 
 
-def test(data, network, seed):
-    """Test accuracy after every epoch; connections and CPU seconds."""
-    X_train, y_train, X_test, y_test = samples(data)
+def test(data, network, seed, n_copies=1):  # noqa: PT028, the name in kept results
+    """Test accuracy after every epoch; connections and seconds."""
+    X_train, y_train, X_test, y_test = samples(data, n_copies)
     accuracy = TestAccuracy(X_test, y_test)
     model = SparseMLPClassifier(random_state=seed, **network).set_callbacks(accuracy)
-    model.fit(X_train, y_train)
+    model.fit(*with_moved_copies(X_train, y_train, n_copies, seed))
     return {
         "accuracy": [round(100 * score, 2) for score in accuracy.scores],
         "connections": int(model.n_connections_.sum()),
@@ -162,6 +182,7 @@ def hold_out(runs, wanted, entries, splits):
             "data": wanted.data,
             "network": wanted.network(n_epochs, **entry["configuration"]),
             "split": split,
+            **wanted.samples,
         }
         for entry in entries
         for split in splits
@@ -176,19 +197,20 @@ def mean_accuracy(entry):
 
 
 def chosen_networks(runs, searches):
-    """Data set and parameters of each of the networks."""
+    """Data set, its preparation and parameters of each of the networks."""
     madelon = selection.search(Runs("selection", folder=runs.folder, quick=runs.quick))
     chosen = {}
     for name, (source, epsilon, *_) in NETWORKS.items():
         if source == "Madelon":
             network = selection.FIXED | madelon[0]["network"]
             network["max_iter"] = runs.epochs(network["max_iter"])
-            chosen[name] = "madelon", network
+            chosen[name] = {"data": "madelon", "network": network}
         else:
             wanted = SEARCHES[source]
             n_epochs = runs.epochs(wanted.n_epochs)
             network = wanted.network(n_epochs, **searches[source][0]["configuration"])
-            chosen[name] = wanted.data, network | {"epsilon": epsilon}
+            network["epsilon"] = epsilon
+            chosen[name] = {"data": wanted.data, "network": network, **wanted.samples}
     return chosen
 
 
@@ -201,9 +223,9 @@ def targets_table(chosen, tested):
         rows.append(
             {
                 "network": name,
-                "epsilon": f"{chosen[name][1]['epsilon']:g}",
+                "epsilon": f"{chosen[name]['network']['epsilon']:g}",
                 "connections": f"{results[0]['connections']:,}",
-                "epochs": len(results[0]["accuracy"]),
+                "epochs": len(results[0]["accuracy"]) * chosen[name].get("n_copies", 1),
                 "document's best (%)": document or "-",
                 "its epochs": epochs or "-",
                 "aim (%)": aim or "-",
@@ -240,7 +262,9 @@ Configurations found by a random search on training data, then trained on the wh
 part; test accuracy after the last epoch, means of {n} seeds, float32. *Best epoch* is the
 best test accuracy of all epochs, as the documents report theirs. Seconds are those of a
 training on this machine, which had other work. Connections are those of the document's
-network or fewer (batch normalisation adds four numbers per hidden neuron)."""
+network or fewer (batch normalisation adds four numbers per hidden neuron). With *moved
+copies* the network learns from {copies} of each image: itself, and others moved by up to a
+pixel each way, half of them mirrored; an epoch then counts as {copies}."""
 
 SEARCH = """\
 {n} configurations drawn at random (seed {seed}) from the values in the table's columns were
@@ -259,11 +283,7 @@ def searched(runs):
 def tested(runs, chosen):
     """Results of the seeds by network."""
     seeds = runs.some(SEEDS)
-    grid = [
-        {"data": data, "network": network, "seed": seed}
-        for data, network in chosen.values()
-        for seed in seeds
-    ]
+    grid = [settings | {"seed": seed} for settings in chosen.values() for seed in seeds]
     results = iter(runs.map(test, grid))
     return {name: [next(results) for _ in seeds] for name in chosen}
 
@@ -272,10 +292,13 @@ def run(runs):
     searches, chosen = searched(runs)
     runs.finish(
         "What we would use",
-        TEXT.format(n=len(runs.some(SEEDS))),
+        TEXT.format(
+            n=len(runs.some(SEEDS)),
+            copies=SEARCHES["Fashion-MNIST, moved copies"].samples["n_copies"],
+        ),
         markdown(targets_table(chosen, tested(runs, chosen))),
         "## The configurations",
-        *(f"- {name}: `{network}`" for name, (_, network) in chosen.items()),
+        *(f"- {name}: `{settings['network']}`" for name, settings in chosen.items()),
         "## The searches",
         "Madelon's, with input neurons that compete, is that of [selection](selection.md).",
         *(

@@ -1,10 +1,12 @@
 """Threads that work through a batch together."""
 
 import os
+import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import joblib
 from joblib.parallel import get_active_backend
@@ -107,6 +109,28 @@ class Pace:
             self._shares, self._seconds = shared < alone, [0.0, 0.0]
 
 
+@contextmanager
+def interrupts_put_off() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block.
+
+    Python would raise KeyboardInterrupt between any two steps of the thread that hands out
+    a task: with a lock in its hands, or while others still work on the same arrays.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not (is_main and callable(handler)):
+        yield
+        return
+    signals: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *args: signals.append(args))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if signals:
+        handler(*signals[0])
+
+
 class AbandonedError(Exception):
     """Another thread of the team failed."""
 
@@ -147,8 +171,9 @@ class Workers:
     def __enter__(self):
         return self
 
+    @interrupts_put_off()
     def __exit__(self, *exc_info):
-        # Threads that wait for one that an interrupt took away would wait forever.
+        # Threads that wait for one that an error took away would wait forever.
         self._errors.append(AbandonedError())
         if self._threads:
             self._hand_out(None)
@@ -173,6 +198,7 @@ class Workers:
             task(ALONE)
         pace.record(time.perf_counter() - started)
 
+    @interrupts_put_off()
     def _share(self, task):
         if not self._threads:
             self._start()

@@ -1,6 +1,7 @@
 """Threads: all do the task in the same steps, errors come back, small work stays here."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -155,8 +156,7 @@ def test_a_thread_that_is_about_to_sleep_notices_the_next_task(monkeypatch):
                 workers.run(lambda member: ranks.append(member.rank), MIN_WORK)
                 time.sleep(0.01)
 
-    names = SimpleNamespace(Event=LateEvent, Thread=threading.Thread)
-    monkeypatch.setattr(module, "threading", names)
+    monkeypatch.setattr(module.threading, "Event", LateEvent)
     monkeypatch.setattr(module, "N_TRIES", 1)
     assert ends(run)
     assert sorted(ranks) == [0, 0, 1, 1]
@@ -214,6 +214,50 @@ def test_an_interrupt_while_waiting_for_others_leaves_no_thread(n_jobs, monkeypa
     assert set(threading.enumerate()) <= before
     # The others end what they are at.
     assert sorted(done) == list(range(1, n_jobs))
+
+
+def ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_waits_for_the_end_of_a_shared_task():
+    done, handler = [], signal.getsignal(signal.SIGINT)
+
+    def task(member):
+        if member.rank == 0:
+            ctrl_c()
+        member.wait()
+        done.append(member.rank)
+
+    with Workers(n_jobs=2) as workers:
+        with pytest.raises(KeyboardInterrupt):
+            workers.run(task, MIN_WORK)
+        assert sorted(done) == [0, 1]
+        assert signal.getsignal(signal.SIGINT) is handler
+        # Nothing was left half done: the threads are of use still.
+        assert len(ranks_and_threads(workers, MIN_WORK)) == 2
+
+
+def test_ctrl_c_reaches_the_handler_that_was_set():
+    received = []
+    before = signal.signal(signal.SIGINT, lambda *args: received.append(args[0]))
+    try:
+        with Workers(n_jobs=2) as workers:
+            workers.run(lambda member: member.rank or ctrl_c(), MIN_WORK)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert received == [signal.SIGINT]
+
+
+def test_ctrl_c_while_threads_end_leaves_none(monkeypatch):
+    before = set(threading.enumerate())
+    workers = Workers(n_jobs=2)
+    ranks_and_threads(workers, MIN_WORK)
+    hand_out = workers._hand_out
+    monkeypatch.setattr(workers, "_hand_out", lambda task: ctrl_c() or hand_out(task))
+    with pytest.raises(KeyboardInterrupt):
+        workers.__exit__()
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
