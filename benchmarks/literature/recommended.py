@@ -17,7 +17,7 @@ from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import AllReLU
 
 SEEDS = range(3)
-SEARCH_SEED, N_PARTS, N_SPLITS, N_FINALISTS = 0, 6, 3, 3
+SEARCH_SEED, N_PARTS = 0, 6
 SHARED = {
     "solver": "adam",
     "learning_rate": "cosine",
@@ -38,7 +38,8 @@ class Search:
     """Where the configuration of a kind of network is searched.
 
     The network is trained for ``n_tried`` epochs in the search and for ``n_epochs`` then.
-    ``samples`` says how the samples are prepared, see `samples`.
+    The best ``n_finalists`` are tried on ``n_splits`` held-out parts. ``samples`` says how
+    the samples are prepared, see `samples`.
     """
 
     data: str
@@ -49,6 +50,8 @@ class Search:
     n_epochs: int
     choices: dict[str, list] = field(default_factory=dict)
     samples: dict[str, int] = field(default_factory=dict)
+    n_finalists: int = 3
+    n_splits: int = 3
 
     def network(self, n_epochs, **configuration):
         sizes = {"hidden_layer_sizes": self.hidden_layer_sizes, "epsilon": self.epsilon}
@@ -81,6 +84,7 @@ SEARCHES = {
             "alpha": [1.0, 3.0, 10.0, 30.0],
             "learning_rate_init": [5e-4, 1e-3, 2e-3],
         },
+        n_finalists=8, n_splits=N_PARTS,
     ),
     "MNIST, small": Search(
         "mnist", (300, 100), 4.5, 14, 30, 120,
@@ -169,9 +173,9 @@ def search(runs, wanted):
     ]
     hold_out(runs, wanted, tried, range(1))
     tried.sort(key=mean_accuracy, reverse=True)
-    finalists = tried[:N_FINALISTS]
-    hold_out(runs, wanted, finalists, range(1, N_SPLITS))
-    return sorted(finalists, key=mean_accuracy, reverse=True) + tried[N_FINALISTS:]
+    finalists = tried[: wanted.n_finalists]
+    hold_out(runs, wanted, finalists, range(1, wanted.n_splits))
+    return sorted(finalists, key=mean_accuracy, reverse=True) + tried[wanted.n_finalists :]
 
 
 def hold_out(runs, wanted, entries, splits):
@@ -318,5 +322,5 @@ def search_text(name, entries):
     return SEARCH.format(
         n=len(entries), seed=SEARCH_SEED, tried=wanted.n_tried,
         how=", which is of other speakers" if wanted.data == "isolet" else ", stratified",
-        finalists=N_FINALISTS, more=N_SPLITS - 1, epochs=wanted.n_epochs,
+        finalists=wanted.n_finalists, more=wanted.n_splits - 1, epochs=wanted.n_epochs,
     )  # fmt: skip
