@@ -12,6 +12,7 @@ from benchmarks.literature.zhang import SEEDS, garelu, train
 from benchmarks.tables import markdown
 from sksparse_mlp.activations import AllReLU, GAReLU, LeakyReLU
 from sksparse_mlp.core.hidden import Hidden
+from sksparse_mlp.initializers import HeUniform
 
 SLOPES = [round(0.1 * k, 1) for k in range(1, 10)]
 # Best test accuracy in % at each of SLOPES (Table 7.3).
@@ -26,9 +27,18 @@ PRINTED_ENDING = [
     (-0.66, -0.49, -0.79), (-0.68, -0.47, -0.82), (-0.67, -0.43, -0.83),
     (-0.73, -0.34, -0.80), (-0.79, -0.09, -0.56), (-0.86, 0.01, -0.72),
 ]  # fmt: skip
+MAKERS = {"GAReLU": garelu, "AllReLU": AllReLU, "LeakyReLU": LeakyReLU}
 NETWORK = zhang.protocol(
     batch_size=32, hidden_layer_sizes=(400, 100, 400), epsilon=10, max_iter=500
 )
+
+NO_DROPOUT = {"dropout": 0.0}
+CHANGES = {
+    "as above": {},
+    "no weight decay": {"alpha": 0.0},
+    "initial weights by a neuron's own connections": {"init": HeUniform()},
+    "no dropout": NO_DROPOUT,
+}
 
 
 def to_the_letter(unit, optimizer, gradient, rate, n_updates, scale):
@@ -51,27 +61,28 @@ class AscendingGAReLU(GAReLU):
         gradient[:, start:stop] *= -1
 
 
-def results_by_slope(runs, network, maker, function=train, seeds=SEEDS):
+def results_by_slope(runs, network, maker, function=train, seeds=SEEDS, slopes=SLOPES):
     """Per slope, the results of the seeds."""
     seeds = runs.some(seeds)
     grid = [
         {"data": "madelon", "activation": maker(slope=k), "seed": s, "network": network}
-        for k in SLOPES
+        for k in slopes
         for s in seeds
     ]
     results = iter(runs.map(function, grid))
-    return [[next(results) for _ in seeds] for _ in SLOPES]
+    return {slope: [next(results) for _ in seeds] for slope in slopes}
 
 
-def compare_slopes(runs, network):
-    """Table 7.3: one line per slope and activation."""
-    makers = {"GAReLU": garelu, "AllReLU": AllReLU, "LeakyReLU": LeakyReLU}
+def compare_slopes(runs, network, makers, slopes=SLOPES, seeds=SEEDS):
+    """Table 7.3, or a part of it: one line per slope and activation."""
     rows = []
     for name, maker in makers.items():
-        for k, results in enumerate(results_by_slope(runs, network, maker)):
+        printed = dict(zip(SLOPES, PRINTED_BY_SLOPE[name], strict=True))
+        found = results_by_slope(runs, network, maker, seeds=seeds, slopes=slopes)
+        for slope, results in found.items():
             best = [max(result["accuracy"]) for result in results]
-            row = {"activation": name, "slope": f"{SLOPES[k]}"}
-            rows.append(row | beside(PRINTED_BY_SLOPE[name][k], best))
+            row = {"activation": name, "slope": f"{slope}"}
+            rows.append(row | beside(printed[slope], best))
     return pd.DataFrame(rows)
 
 
@@ -86,7 +97,7 @@ def ending_slopes(runs, network):
     slopes = {"document": np.array(PRINTED_ENDING)}
     for source, way in ways.items():
         found = results_by_slope(runs, network, *way, seeds=SEEDS[:1])
-        slopes[source] = np.array([result["slopes"] for [result] in found])
+        slopes[source] = np.array([result["slopes"] for [result] in found.values()])
     return slopes
 
 
@@ -115,6 +126,12 @@ def plot_slopes(slopes, path):
     plt.close(figure)
 
 
+CHECKED = """\
+Where Leaky ReLU is below the document, at large slopes, what the document leaves free was
+changed: one change each, one seed, the largest slope."""
+DROPOUT = """\
+Without dropout, at all large slopes:"""
+
 SIZES = """\
 One seed. Signed slopes for negative inputs of the three hidden layers after the
 last epoch. *Per epoch* updates them once after every epoch with the mean gradient, as the
@@ -127,7 +144,16 @@ neither of the last two."""
 def run(runs):
     network = NETWORK | {"max_iter": runs.epochs(NETWORK["max_iter"])}
     results = zhang.results_by_activation(runs, "madelon", 0.5, network)
-    by_slope, slopes = compare_slopes(runs, network), ending_slopes(runs, network)
+    by_slope, slopes = compare_slopes(runs, network, MAKERS), ending_slopes(runs, network)
+    leaky = {"LeakyReLU": LeakyReLU}
+    changed = pd.concat(
+        {
+            name: compare_slopes(runs, network | change, leaky, SLOPES[-1:], SEEDS[:1])
+            for name, change in CHANGES.items()
+        },
+        names=["protocol"],
+    ).reset_index("protocol")
+    without_dropout = compare_slopes(runs, network | NO_DROPOUT, leaky, SLOPES[4:])
     zhang.plot_curves(results, runs.path("_accuracy.png"), 0.5)
     plot_slopes(slopes, runs.path("_slopes.png"))
     runs.finish(
@@ -144,6 +170,10 @@ def run(runs):
         "## Table 7.3: best test accuracy in % by starting slope",
         "GAReLU's slopes are updated per epoch.",
         markdown(by_slope),
+        CHECKED,
+        markdown(changed),
+        DROPOUT,
+        markdown(without_dropout),
         "## Table 7.4: GAReLU's slopes at the end",
         SIZES,
         markdown(slopes_table(slopes)),
