@@ -68,9 +68,10 @@ class Flow(EpochCallback):
                 self.flows.setdefault(key, []).append(float(f"{flow:.4g}"))
 
 
-def train(data, activation, seed, network):
+def train(data, activation, seed, network, standardised=True):
     """Test accuracy and gradient flow after every epoch, slopes after the last."""
-    X_train, y_train, X_test, y_test = scaled(data, StandardScaler())
+    scaler = StandardScaler() if standardised else None
+    X_train, y_train, X_test, y_test = scaled(data, scaler)
     accuracy = TestAccuracy(X_test, y_test)
     flow = Flow(X_train, y_train, network["batch_size"])
     model = SparseMLPClassifier(activation=activation, random_state=seed, **network)
@@ -105,10 +106,10 @@ PRINTED = {
 LINES = ("-", "--", "-.", ":")
 
 
-def results_by_activation(runs, data, slope, network, seeds=SEEDS):
+def results_by_activation(runs, data, slope, network):
     """Per activation, the results of the seeds."""
     activations = garelu(slope), AllReLU(slope=slope), ReLU(), LeakyReLU(slope=slope)
-    seeds = runs.some(seeds)
+    seeds = runs.some(SEEDS)
     # All activations with one seed first: a run that is cut short compares them too.
     grid = [
         {"data": data, "activation": activation, "seed": seed, "network": network}
