@@ -1,8 +1,8 @@
 """Training on a cluster beside training on one machine: accuracy, bytes, break-even.
 
 ``python -m benchmarks.distributed`` takes some minutes and writes ``docs/distributed.json``
-and, from it, ``docs/distributed.md``; with ``--render`` only the latter. The folder
-``SKSPARSE_MLP_DATA`` must hold ISOLET and MNIST.
+and, from it, ``docs/distributed.md``. What the former has is not measured again, unless
+``--anew`` is given. The folder ``SKSPARSE_MLP_DATA`` must hold ISOLET and MNIST.
 """
 
 import argparse
@@ -10,10 +10,11 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
-from statistics import median
 
 import dask.array as da
 import numpy as np
@@ -28,19 +29,20 @@ from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.distributed import DaskSparseMLPClassifier
 
 JSON, REPORT = Path("docs/distributed.json"), Path("docs/distributed.md")
-EPOCHS = {"isolet": 60, "mnist": 12}
+EPOCHS = {"isolet": 50, "mnist": 10}
 N_WORKERS, REPEATS, PROBE_BYTES = 2, 20, 2**26
-# Of each data set: partitions, divisor of the batch size, epochs per round, state.
+# Partitions, divisor of the batch size, epochs per round, optimizer state.
+REFERENCE = (2, 1, 1, "restarted")
 SETUPS = {
     "isolet": [
+        REFERENCE,
         (2, 1, 1, "averaged"),
-        (2, 1, 1, "restarted"),
+        (2, 2, 1, "restarted"),
         (2, 1, 5, "averaged"),
-        (4, 1, 1, "averaged"),
-        (4, 4, 1, "averaged"),
+        (8, 1, 1, "averaged"),
         (8, 8, 1, "averaged"),
     ],
-    "mnist": [(2, 1, 1, "averaged"), (8, 1, 1, "averaged"), (8, 8, 1, "averaged")],
+    "mnist": [REFERENCE, (2, 1, 1, "averaged"), (2, 2, 1, "restarted")],
 }
 # Bytes per second of networks that are not here.
 LINKS = {"1 Gbit/s": 1e9 / 8, "10 Gbit/s": 1e10 / 8}
@@ -63,11 +65,14 @@ def network(name, batch_divisor=1):
     return SparseMLPClassifier(**params, random_state=0)
 
 
-def alone(name, data):
-    """One process: accuracy, and seconds per epoch and sample."""
-    X_train, y_train, X_test, y_test = data
-    model = network(name).fit(X_train, y_train)
-    seconds = median(record["seconds"] for record in model.history_)
+def alone(name):
+    """One process: accuracy, and seconds per epoch."""
+    X_train, y_train, X_test, y_test = shuffled(name)
+    model = network(name)
+    # Of the processor, which other programs disturb least.
+    begun = time.process_time()
+    model.fit(X_train, y_train)
+    seconds = (time.process_time() - begun) / model.n_iter_
     return {
         "data": name,
         "partitions": 1,
@@ -79,10 +84,10 @@ def alone(name, data):
     }
 
 
-def on_partitions(name, data, setup):
-    """The cluster: accuracy, and the medians over the rounds of what they cost."""
+def on_partitions(name, setup):
+    """The cluster: accuracy, and what the rounds cost."""
     n_partitions, divisor, epochs_per_round, state = setup
-    X_train, y_train, X_test, y_test = data
+    X_train, y_train, X_test, y_test = shuffled(name)
     size = math.ceil(y_train.size / n_partitions)
     X = da.from_array(X_train, chunks=(size, -1))
     estimator = network(name, divisor)
@@ -91,10 +96,13 @@ def on_partitions(name, data, setup):
         n_rounds=EPOCHS[name] // epochs_per_round,
         epochs_per_round=epochs_per_round,
         optimizer_state=state,
-    ).fit(X, da.from_array(y_train, chunks=size))
+    )
+    with on_cluster():
+        model.fit(X, da.from_array(y_train, chunks=size))
     # The last round has no evolution behind it.
     rounds = pd.DataFrame(model.history_[1:-1])
-    costs = ["bytes_sent", "bytes_received", "train_seconds", "merge_seconds", "seconds"]
+    moved = rounds[["bytes_sent", "bytes_received", "turnover"]].median()
+    fastest = rounds[["train_seconds", "merge_seconds", "seconds"]].min()
     return {
         "data": name,
         "partitions": n_partitions,
@@ -102,7 +110,8 @@ def on_partitions(name, data, setup):
         "epochs_per_round": epochs_per_round,
         "optimizer_state": state,
         "accuracy": model.score(X_test, y_test),
-        **rounds[[*costs, "turnover"]].median().to_dict(),
+        **moved.to_dict(),
+        **fastest.to_dict(),
     }
 
 
@@ -116,9 +125,13 @@ def seconds_of(function: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def measure_link(client):
+def measure_link():
     """Seconds of a round of tasks that do nothing, and bytes per second both ways."""
+    with on_cluster() as client:
+        return measured_link(client)
 
+
+def measured_link(client):
     def empty_round():
         client.gather(client.map(nothing, range(N_WORKERS), pure=False))
 
@@ -126,29 +139,29 @@ def measure_link(client):
         client.submit(nothing, client.scatter(probe, hash=False), pure=False).result()
 
     probe = np.random.default_rng(0).random(PROBE_BYTES // 8)
-    empty = median(seconds_of(empty_round) for _ in range(REPEATS))
-    both_ways = median(seconds_of(there_and_back) for _ in range(REPEATS // 4))
+    empty = min(seconds_of(empty_round) for _ in range(REPEATS))
+    both_ways = min(seconds_of(there_and_back) for _ in range(REPEATS // 2))
     return {
         "empty_round_seconds": empty,
         "bytes_per_second": 2 * PROBE_BYTES / (both_ways - empty),
     }
 
 
-def measured():
-    context, runs = machine(), []
-    sets = {name: shuffled(name) for name in EPOCHS}
-    for name, data in sets.items():
-        runs.append(alone(name, data))
-        print(runs[-1], flush=True)
+@contextmanager
+def on_cluster():
+    """The client of a cluster of processes."""
     options = {"n_workers": N_WORKERS, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
-        link = measure_link(client)
-        print(link, flush=True)
-        for name, setups in SETUPS.items():
-            for setup in setups:
-                runs.append(on_partitions(name, sets[name], setup))
-                print(runs[-1], flush=True)
-    return {"context": context, "link": link, "runs": runs}
+        yield client
+
+
+def measurements():
+    """What is measured: functions by name."""
+    for name, setups in SETUPS.items():
+        yield f"{name} alone", partial(alone, name)
+        for setup in setups:
+            yield f"{name} {setup}", partial(on_partitions, name, setup)
+    yield "link", measure_link
 
 
 # --- the model ------------------------------------------------------------------------
@@ -156,17 +169,15 @@ def measured():
 
 def reference_run(results, name):
     """The run whose costs stand for the data set's network."""
-    return next(
-        run
-        for run in results["runs"]
-        if run["data"] == name and run["partitions"] == 2 and run["epochs_per_round"] == 1
-    )
+    return results[f"{name} {REFERENCE}"]
 
 
 def one_process(results, name):
-    return next(
-        run for run in results["runs"] if run["data"] == name and run["partitions"] == 1
-    )
+    return results[f"{name} alone"]
+
+
+def on_cluster_runs(results, *names):
+    return [results[f"{name} {setup}"] for name in names for setup in SETUPS[name]]
 
 
 def costs(results, name, bytes_per_second):
@@ -256,17 +267,17 @@ of an epoch's updates, so that with many partitions training is slower to conver
 {accuracy}
 
 Of the runs on partitions {n_within} of {n_partitioned} are within one point of one process.
-The best of each data set beside one process, in points: {best}. Averaging the optimizer's
-state, the default, gains {state_gain:+.2f} points over restarting it (ISOLET, 2 partitions,
-1 epoch per round) and moves {state_bytes:.1f} times the bytes.
+The best of each data set beside one process, in points: {best}. What averaging the
+optimizer's state gains over restarting it, the default, in points (2 partitions, 1 epoch
+per round): {state_gains}. It moves {state_bytes:.1f} times the bytes.
 
 ### What a round moves and takes
 
-Medians over the rounds, on {n_workers} worker processes of this machine. Sent is the
-network times the workers that get it; received is one network per partition, of which
-layers whose pattern has not changed come without it. Seconds in all hold training (of the
-slowest partition; more partitions than workers take turns), merging, evolution, and all
-that Dask and the transfer take.
+Medians of bytes and the shortest times over the rounds (other programs share the machine),
+on {n_workers} worker processes of this machine. Sent is the network times the workers that
+get it; received is one network per partition, of which layers whose pattern has not changed
+come without it. Seconds in all hold training (of the slowest partition; more partitions
+than workers take turns), merging, evolution, and all that Dask and the transfer take.
 
 {bytes}
 
@@ -276,11 +287,11 @@ One round of r epochs on n samples and k workers, one partition each, takes
 
     r e n / k + c0 + k c1,    c1 = (bytes sent + bytes received) / B + merging
 
-where e are the seconds per sample and epoch in one process (without a cluster the round
-takes r e n), c0 is a round of tasks that do nothing ({empty_ms:.1f} ms here), c1 is what
-each worker adds at the coordinator, and B is the speed of the connection ({speed:.0f} MB/s
-measured here between processes; two common speeds beside it). All of it is measured in the
-run above, with averaged optimizer state and 2 partitions:
+where e are the processor's seconds per sample and epoch in one process (without a cluster
+the round takes r e n), c0 is a round of tasks that do nothing ({empty_ms:.1f} ms here), c1
+is what each worker adds at the coordinator, and B is the speed of the connection
+({speed:.0f} MB/s measured here between processes; two common speeds beside it). All of it
+is measured in the run above, with 2 partitions and the default state:
 
 {constants}
 
@@ -289,7 +300,7 @@ samples:
 
 {break_even}
 
-The same in seconds that one process takes for the round:
+The same in seconds that one process takes for the round, whatever its number of epochs:
 
 {break_even_seconds}
 
@@ -324,28 +335,29 @@ per round move this limit up with their square root.
 
 def accuracy_table(results):
     rows = []
-    for run in results["runs"]:
-        rows.append(
-            {
-                "data": run["data"],
-                "partitions": run["partitions"] if run["partitions"] > 1 else "one process",
-                "batch": run["batch_size"],
-                "epochs per round": run.get("epochs_per_round", "-"),
-                "optimizer state": run.get("optimizer_state", "-"),
-                "accuracy (%)": 100 * run["accuracy"],
-                "beside one process": points(results, run),
-            }
-        )
-    return pd.DataFrame(rows).sort_values("data", kind="stable")
+    for name in EPOCHS:
+        for run in [one_process(results, name), *on_cluster_runs(results, name)]:
+            rows.append(
+                {
+                    "data": name,
+                    "partitions": "one process" if is_alone(run) else run["partitions"],
+                    "batch": run["batch_size"],
+                    "epochs per round": run.get("epochs_per_round", "-"),
+                    "optimizer state": run.get("optimizer_state", "-"),
+                    "accuracy (%)": 100 * run["accuracy"],
+                    "beside one process": points(results, run),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def is_alone(run):
+    return run["partitions"] == 1
 
 
 def points(results, run):
     """By how many percent a run is better than one process."""
     return 100 * (run["accuracy"] - one_process(results, run["data"])["accuracy"])
-
-
-def partitioned(results):
-    return [run for run in results["runs"] if run["partitions"] > 1]
 
 
 def bytes_table(results):
@@ -364,7 +376,7 @@ def bytes_table(results):
                 "in all (s)": run["seconds"],
                 "turnover (%)": 100 * run["turnover"],
             }
-            for run in partitioned(results)
+            for run in on_cluster_runs(results, *EPOCHS)
         ]
     )
 
@@ -385,14 +397,26 @@ def constants_table(results):
     return pd.DataFrame(rows)
 
 
-def break_even_table(results, value):
-    """Break-even sizes by workers; ``value`` is a function of (name, samples, epochs)."""
+def break_even_samples(results):
+    """Thousands of samples from which the cluster pays."""
     rows = []
     for name, link, epochs in product(EPOCHS, all_links(results), (1, 5)):
         row = {"data": name, "connection": link, "epochs per round": epochs}
         for k in WORKERS:
             n = break_even(results, name, k, epochs, all_links(results)[link])
-            row[f"{k} workers"] = value(name, n, epochs)
+            row[f"{k} workers"] = n / 1e3
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def break_even_seconds(results):
+    """Seconds of a round in one process from which the cluster pays."""
+    rows = []
+    for name, (link, speed) in product(EPOCHS, all_links(results).items()):
+        per_sample, *_ = costs(results, name, speed)
+        row = {"data": name, "connection": link}
+        for k in WORKERS:
+            row[f"{k} workers"] = per_sample * break_even(results, name, k, 1, speed)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -416,29 +440,33 @@ def model_table(results):
 
 
 def best_of(results, name):
-    return max(points(results, run) for run in partitioned(results) if run["data"] == name)
+    return max(points(results, run) for run in on_cluster_runs(results, name))
 
 
 def state_comparison(results):
     """Points gained and bytes moved by averaging the state, over restarting it."""
-    averaged, restarted = (
-        next(
-            run
-            for run in partitioned(results)
-            if (run["data"], run["partitions"], run["epochs_per_round"]) == ("isolet", 2, 1)
-            and run["optimizer_state"] == state
-        )
-        for state in ("averaged", "restarted")
-    )
-    moved = [run["bytes_sent"] + run["bytes_received"] for run in (averaged, restarted)]
-    gain = points(results, averaged) - points(results, restarted)
-    return gain, moved[0] / moved[1]
+    gains, ratios = [], []
+    for name in EPOCHS:
+        restarted = reference_run(results, name)
+        averaged = results[f"{name} {(*REFERENCE[:3], 'averaged')}"]
+        gains.append(points(results, averaged) - points(results, restarted))
+        ratios.append(n_moved(averaged) / n_moved(restarted))
+    return {
+        "state_gains": ", ".join(
+            f"{name} {gain:+.2f}" for name, gain in zip(EPOCHS, gains, strict=True)
+        ),
+        "state_bytes": sum(ratios) / len(ratios),
+    }
+
+
+def n_moved(run):
+    return run["bytes_sent"] + run["bytes_received"]
 
 
 def report(results):
     """The report as Markdown."""
-    context, link, runs = results["context"], results["link"], partitioned(results)
-    gain, more_bytes = state_comparison(results)
+    context, link = results["context"], results["link"]
+    runs = on_cluster_runs(results, *EPOCHS)
     speed = LINKS["10 Gbit/s"]
     per_sample, _, per_worker = costs(results, "mnist", speed)
     return TEXT.format(
@@ -451,19 +479,14 @@ def report(results):
         n_within=sum(points(results, run) >= -1 for run in runs),
         n_partitioned=len(runs),
         best=", ".join(f"{name} {best_of(results, name):+.2f}" for name in EPOCHS),
-        state_gain=gain,
-        state_bytes=more_bytes,
+        **state_comparison(results),
         n_workers=N_WORKERS,
         bytes=markdown(bytes_table(results)),
         empty_ms=1e3 * link["empty_round_seconds"],
         speed=link["bytes_per_second"] / 1e6,
         constants=markdown(constants_table(results)),
-        break_even=markdown(break_even_table(results, lambda name, n, _: n / 1e3)),
-        break_even_seconds=markdown(
-            break_even_table(
-                results, lambda name, n, epochs: epochs * n * costs(results, name, 1)[0]
-            )
-        ),
+        break_even=markdown(break_even_samples(results)),
+        break_even_seconds=markdown(break_even_seconds(results)),
         model=markdown(model_table(results)),
         most_samples=SAMPLES[-1],
         most_workers=math.sqrt(per_sample * SAMPLES[-1] / per_worker),
@@ -473,11 +496,16 @@ def report(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--render", action="store_true", help="only write the report anew")
-    if not parser.parse_args().render:
-        text = json.dumps(measured(), indent=1, default=attrgetter("item"))
-        JSON.write_text(text + "\n", encoding="utf-8")
-    results = json.loads(JSON.read_text(encoding="utf-8"))
+    parser.add_argument("--anew", action="store_true", help="forget what was measured")
+    anew = parser.parse_args().anew or not JSON.exists()
+    results = {} if anew else json.loads(JSON.read_text(encoding="utf-8"))
+    results.setdefault("context", machine())
+    for name, measure in measurements():
+        if name not in results:
+            results[name] = measure()
+            print(name, results[name], flush=True)
+            text = json.dumps(results, indent=1, default=attrgetter("item"))
+            JSON.write_text(text + "\n", encoding="utf-8")
     REPORT.write_text(report(results), encoding="utf-8")
 
 

@@ -51,7 +51,7 @@ def page():
     parts = [
         "# Families",
         "Made by `python docs/families.py` from the registries. A name or an instance of "
-        "the class can be given to the parameter of `SparseMLPClassifier` in the heading.",
+        "the class can be given to the parameter of the networks in the heading.",
         "## activation",
         table(
             [*header, "learns", 'init="auto"'],

@@ -1,7 +1,13 @@
 """Truly sparse multilayer perceptrons that feel like scikit-learn."""
 
-from sksparse_mlp._mlp import SparseMLPClassifier
+from sksparse_mlp._classifier import SparseMLPClassifier
+from sksparse_mlp._regressor import SparseMLPRegressor
 from sksparse_mlp._selector import SparseMLPSelector
 
-__all__ = ["SparseMLPClassifier", "SparseMLPSelector", "__version__"]
+__all__ = [
+    "SparseMLPClassifier",
+    "SparseMLPRegressor",
+    "SparseMLPSelector",
+    "__version__",
+]
 __version__ = "0.1.0"

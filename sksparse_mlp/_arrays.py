@@ -5,6 +5,7 @@ name, dtype, shape and value is checked before it is used, and what is not expec
 refused.
 """
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import RegressorMixin
 
 from sksparse_mlp import _npz
 from sksparse_mlp._values import (
@@ -57,7 +58,6 @@ def estimator_arrays(estimator) -> dict[str, np.ndarray]:
     """The arrays of a fitted estimator, some of them its own."""
     estimator._validate_params()
     network = estimator._fitted_network()
-    classes = estimator.classes_
     arrays = {
         "format": np.array(FORMAT),
         "version": np.array(VERSION),
@@ -65,13 +65,14 @@ def estimator_arrays(estimator) -> dict[str, np.ndarray]:
             {
                 "estimator": type(estimator).__name__,
                 "n_iter": int(estimator.n_iter_),
-                "classes_are_objects": classes.dtype.kind == "O",
+                **_description_of_targets(estimator),
             }
         ),
         "parameters": _parameters_text(estimator),
         "history": _text(list(estimator.history_)),
-        "classes": plain_labels(classes, "classes_"),
     }
+    if estimator._has_single_labels:
+        arrays["classes"] = plain_labels(estimator.classes_, "classes_")
     if hasattr(estimator, "feature_names_in_"):
         names = plain_labels(estimator.feature_names_in_, "feature_names_in_")
         arrays["feature_names"] = names
@@ -81,6 +82,15 @@ def estimator_arrays(estimator) -> dict[str, np.ndarray]:
     if hasattr(estimator, "_training"):
         arrays |= _training_arrays(estimator._training, network)
     return arrays
+
+
+def _description_of_targets(estimator):
+    """What the metadata say of the targets, under one of these names."""
+    if isinstance(estimator, RegressorMixin):
+        return {"target_shape": list(estimator._target_shape)}
+    if estimator.multilabel_:
+        return {"n_labels": estimator.classes_.size}
+    return {"classes_are_objects": estimator.classes_.dtype.kind == "O"}
 
 
 def encoded_parameters(estimator) -> dict[str, str]:
@@ -114,7 +124,7 @@ def _text(value):
     return np.frombuffer(dumps(value).encode(), np.uint8)
 
 
-def plain_labels(values, name):
+def plain_labels(values: np.ndarray, name: str) -> np.ndarray:
     """Labels or names as an array that needs no pickle."""
     plain = values.astype(str) if values.dtype.kind == "O" else values
     plain = plain.astype(plain.dtype.newbyteorder("="))
@@ -330,14 +340,12 @@ def _check_version(arrays):
 def _estimator(cls, reader):
     reader.take("format", (np.array(FORMAT).dtype.str,), ())
     reader.take("version", INDEX, ())
-    metadata = reader.record("metadata", ("estimator", "n_iter", "classes_are_objects"))
-    if metadata["estimator"] != cls.__name__:
-        raise ValueError(f"it is a {metadata['estimator']!r:.100}")
+    metadata = _metadata(cls, reader)
     estimator = _unfitted(cls, reader.json("parameters", dict))
     estimator.history_ = _history(reader.json("history", list))
     estimator.n_iter_ = _whole(metadata["n_iter"], "n_iter", 0, len(estimator.history_))
-    estimator.classes_ = _classes(reader, metadata["classes_are_objects"])
     vars(estimator).update(_network_attributes(reader, ""))
+    _take_targets(estimator, reader, metadata)
     network = _checked_network(estimator)
     estimator.n_features_in_ = network.sizes[0]
     # Raises where hidden_layer_sizes are none.
@@ -348,6 +356,40 @@ def _estimator(cls, reader):
     if reader.has("training/"):
         estimator._training = _training(reader, network)
     return estimator
+
+
+def _metadata(cls, reader):
+    metadata = reader.json("metadata", dict)
+    if metadata.get("estimator") != cls.__name__:
+        raise ValueError(f"it is a {metadata.get('estimator')!r:.100}")
+    of_class = ["classes_are_objects", "n_labels"]
+    if issubclass(cls, RegressorMixin):
+        of_class = ["target_shape"]
+    if not any(set(metadata) == {"estimator", "n_iter", name} for name in of_class):
+        raise ValueError(
+            f"metadata has {list(metadata)}, but estimator, n_iter and "
+            f"{' or '.join(of_class)} are needed"
+        )
+    return metadata
+
+
+def _take_targets(estimator, reader, metadata):
+    """Set the attributes that describe the targets of the estimator with these layers."""
+    if not estimator.coefs_:
+        raise ValueError("layers/0 is missing")
+    n_outputs = estimator.coefs_[-1].shape[1]
+    if "target_shape" in metadata:
+        shape = metadata["target_shape"]
+        if not (shape == [] or shape == [n_outputs]):
+            raise ValueError(f"target_shape {shape!r:.100} does not fit the outputs")
+        estimator._target_shape = tuple(shape)
+        return
+    estimator.multilabel_ = "n_labels" in metadata
+    if estimator.multilabel_:
+        n_labels = _whole(metadata["n_labels"], "n_labels", 2, n_outputs)
+        estimator.classes_ = np.arange(n_labels)
+    else:
+        estimator.classes_ = _classes(reader, metadata["classes_are_objects"])
 
 
 def _unfitted(cls, parameters):
@@ -459,14 +501,13 @@ def _norm(reader, name, coef):
 
 def _checked_network(estimator):
     """The network of the attributes, if these fit the parameters and each other."""
-    if not estimator.coefs_:
-        raise ValueError("layers/0 is missing")
     # Activations are asked for arrays of their shapes, whatever their values.
     with np.errstate(all="ignore"):
         network = estimator._fitted_network()
     if network.sizes[-1] != estimator._n_outputs():
         raise ValueError(
-            f"{network.sizes[-1]} outputs do not fit {estimator.classes_.size} classes"
+            f"{network.sizes[-1]} outputs do not fit targets that need "
+            f"{estimator._n_outputs()}"
         )
     return network
 
@@ -595,8 +636,7 @@ def _best(estimator, reader):
     """The best network of the run so far, None if there is none."""
     if not reader.has("run/best/"):
         return None
-    other = clone(estimator)
-    other.classes_ = estimator.classes_
+    other = copy.copy(estimator)
     vars(other).update(_network_attributes(reader, "run/best/"))
     network = _checked_network(other)
     sizes = [estimator.n_features_in_, *map(len, estimator.intercepts_)]

@@ -1,9 +1,10 @@
 """Feature selection by the competition of a network's input neurons."""
 
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.ensemble._base import _set_random_states
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt
@@ -15,7 +16,8 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._mlp import SparseMLPClassifier
+from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._classifier import SparseMLPClassifier
 
 
 class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -27,8 +29,8 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier, default=None
-        The network; it is cloned. None takes one with default parameters.
+    estimator : SparseMLPClassifier or SparseMLPRegressor, default=None
+        The network; it is cloned. None takes a classifier with default parameters.
 
     n_features_to_select : int or float, default=0.5
         Number of features to keep, or their share of all in (0, 1].
@@ -38,7 +40,7 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
 
     Attributes
     ----------
-    estimator_ : SparseMLPClassifier
+    estimator_ : SparseMLPClassifier or SparseMLPRegressor
         The fitted network.
     support_ : ndarray of shape (n_features_in_,), dtype bool
         Mask of the features that are kept.
@@ -87,7 +89,13 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, estimator=None, *, n_features_to_select=0.5, random_state=None):
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        n_features_to_select: int | float = 0.5,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.n_features_to_select = n_features_to_select
         self.random_state = random_state
@@ -98,7 +106,7 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Get the metadata routing: the network's `fit` gets what it requests.
 
         Returns
@@ -111,15 +119,15 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, **fit_params):
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> Self:
         """Fit the network and so select features.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data. Features should be of similar scale.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels or targets, as the network takes them.
         **fit_params : dict
             Passed to the network's `fit`, such as ``sample_weight``.
 
@@ -130,7 +138,7 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `SparseMLPClassifier.fit`.
+            As the network's `fit`.
         """
         if _routing_enabled():
             fit_params = process_routing(self, "fit", **fit_params).estimator.fit
@@ -149,7 +157,8 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     @property
-    def feature_importances_(self):
+    def feature_importances_(self) -> np.ndarray:
+        """Shares of the input neurons in the sum of the first layer's absolute weights."""
         check_is_fitted(self)
         return self.estimator_.feature_importances_
 

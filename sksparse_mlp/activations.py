@@ -7,12 +7,13 @@ documentation and tests follow from there.
 """
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sksparse_mlp._base import BaseEstimator
 from sksparse_mlp.core import kernels
 
 __all__ = [
@@ -48,7 +49,7 @@ class Activation(BaseEstimator):
         When they are: at every update, or once after each epoch.
     """
 
-    _parameter_constraints: dict = {}
+    _parameter_constraints: dict[str, Any] = {}
     initializer = "xavier_uniform"
     learnable = False
     update = "batch"
@@ -56,7 +57,16 @@ class Activation(BaseEstimator):
     def initial_parameters(
         self, depth: int, n_neurons: int, dtype: DTypeLike
     ) -> np.ndarray:
-        """Parameters of hidden layer ``depth`` (1 is the first) before training.
+        """Parameters of a hidden layer before training.
+
+        Parameters
+        ----------
+        depth : int
+            Number of the hidden layer; 1 is the first.
+        n_neurons : int
+            Its number of neurons.
+        dtype : dtype
+            In which it computes.
 
         Returns
         -------
@@ -66,18 +76,50 @@ class Activation(BaseEstimator):
         return np.empty((0, 1), dtype)
 
     def slopes(self, parameters: np.ndarray) -> float | np.ndarray | None:
-        """Signed slopes for negative inputs: one, one per neuron, or None."""
+        """Signed slopes for negative inputs.
+
+        Parameters
+        ----------
+        parameters : ndarray
+            As from `initial_parameters`.
+
+        Returns
+        -------
+        float, ndarray of shape (n_neurons,) or None
+            One for the layer, one per neuron, or none.
+        """
         return None
 
     def kinks(self, parameters: np.ndarray) -> np.ndarray | None:
-        """Where the slope of one neuron's function jumps, if it is piecewise linear."""
+        """Where the slope of one neuron's function jumps.
+
+        Parameters
+        ----------
+        parameters : ndarray
+            As from `initial_parameters`.
+
+        Returns
+        -------
+        ndarray of shape (n_kinks,) or None
+            Ascending; None if the function is not piecewise linear.
+        """
         return None
 
     def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """Whether a neuron is on, from its pre-activations and activations.
+        """Whether neurons are on, from their pre-activations and activations.
 
         Pre-activation above zero, unless the activation is zero on a side of its own
         (Pretorius 2020).
+
+        Parameters
+        ----------
+        z, a : ndarray
+            Pre-activations and activations, of the same shape.
+
+        Returns
+        -------
+        ndarray of dtype bool
+            Of this shape.
         """
         return z > 0
 
@@ -106,10 +148,20 @@ class Activation(BaseEstimator):
         start: int,
         stop: int,
     ) -> None:
-        """Multiply the gradient ``da`` by f'(z) in place; arguments as in `forward`.
+        """Multiply a gradient by f'(z) in place.
 
-        A learnable activation also writes each neuron's gradient of the parameters into
-        ``gradient``, of shape (n_parameters, n_neurons).
+        Parameters
+        ----------
+        z : ndarray of shape (n_neurons, batch)
+            Pre-activations.
+        da : ndarray of shape (n_neurons, batch)
+            Gradient for the activations, which becomes that for the pre-activations.
+        parameters : ndarray
+            As from `initial_parameters`.
+        gradient : ndarray of shape (n_parameters, n_neurons)
+            Where a learnable activation writes each neuron's gradient of the parameters.
+        start, stop : int
+            Range of neurons.
         """
         raise NotImplementedError
 
@@ -124,13 +176,23 @@ class Identity(Activation):
     Identity()
     """
 
-    def kinks(self, parameters):
+    def kinks(self, parameters: np.ndarray) -> np.ndarray:
         return np.empty(0)
 
-    def forward(self, z, a, parameters, start, stop):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
+    ) -> None:
         kernels.copy_rows(z, a, start, stop)
 
-    def backward(self, z, da, parameters, gradient, start, stop):
+    def backward(
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
         pass
 
 
@@ -144,13 +206,23 @@ class Logistic(Activation):
     Logistic()
     """
 
-    def is_on(self, z, a):
+    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return a > 0.5
 
-    def forward(self, z, a, parameters, start, stop):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
+    ) -> None:
         kernels.logistic(z, a, start, stop)
 
-    def backward(self, z, da, parameters, gradient, start, stop):
+    def backward(
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
         kernels.logistic_gradient(z, da, start, stop)
 
 
@@ -164,10 +236,20 @@ class Tanh(Activation):
     Tanh()
     """
 
-    def forward(self, z, a, parameters, start, stop):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
+    ) -> None:
         kernels.tanh(z, a, start, stop)
 
-    def backward(self, z, da, parameters, gradient, start, stop):
+    def backward(
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
         kernels.tanh_gradient(z, da, start, stop)
 
 
@@ -177,23 +259,45 @@ class _TwoSlopes(Activation):
     slope: float
     initializer = "he_uniform"
 
-    def signed_slope(self, depth):
-        """Slope for negative inputs in hidden layer ``depth``, before training."""
+    def signed_slope(self, depth: int) -> float:
+        """Slope for negative inputs before training.
+
+        Parameters
+        ----------
+        depth : int
+            Number of the hidden layer; 1 is the first.
+
+        Returns
+        -------
+        float
+        """
         return float(self.slope)
 
-    def initial_parameters(self, depth, n_neurons, dtype):
+    def initial_parameters(
+        self, depth: int, n_neurons: int, dtype: DTypeLike
+    ) -> np.ndarray:
         return np.full((1, 1), self.signed_slope(depth), dtype)
 
-    def slopes(self, parameters):
+    def slopes(self, parameters: np.ndarray) -> float | np.ndarray:
         return float(parameters[0, 0])
 
-    def kinks(self, parameters):
+    def kinks(self, parameters: np.ndarray) -> np.ndarray:
         return np.zeros(1)
 
-    def forward(self, z, a, parameters, start, stop):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
+    ) -> None:
         kernels.leaky_relu(z, a, parameters[0], start, stop)
 
-    def backward(self, z, da, parameters, gradient, start, stop):
+    def backward(
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
         if self.learnable:
             kernels.slope_gradient(z, da, gradient[0], start, stop)
         kernels.leaky_relu_gradient(z, da, parameters[0], start, stop)
@@ -204,7 +308,18 @@ class _AlternatingSign:
 
     slope: float
 
-    def signed_slope(self, depth):
+    def signed_slope(self, depth: int) -> float:
+        """Slope for negative inputs before training, with the sign of the layer.
+
+        Parameters
+        ----------
+        depth : int
+            Number of the hidden layer; 1 is the first.
+
+        Returns
+        -------
+        float
+        """
         return float(self.slope if depth % 2 == 0 else -self.slope)
 
 
@@ -212,7 +327,7 @@ class _Learnable:
     """Parameters that are trained in the optimizer's step, without penalty."""
 
     learnable = True
-    _parameter_constraints: dict = {"learning_rate_factor": _NOT_NEGATIVE}
+    _parameter_constraints: dict[str, Any] = {"learning_rate_factor": _NOT_NEGATIVE}
 
 
 class ReLU(_TwoSlopes):
@@ -227,7 +342,7 @@ class ReLU(_TwoSlopes):
 
     slope = 0.0
 
-    def is_on(self, z, a):
+    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return a > 0
 
 
@@ -246,7 +361,7 @@ class LeakyReLU(_TwoSlopes):
     0.1
     """
 
-    _parameter_constraints: dict = {"slope": _NOT_NEGATIVE}
+    _parameter_constraints: dict[str, Any] = {"slope": _NOT_NEGATIVE}
 
     def __init__(self, slope: float = 0.25):
         self.slope = slope
@@ -273,7 +388,7 @@ class PReLU(_Learnable, _TwoSlopes):
     array([[0.1, 0.1, 0.1]])
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "slope": _NOT_NEGATIVE,
         **_Learnable._parameter_constraints,
     }
@@ -282,10 +397,12 @@ class PReLU(_Learnable, _TwoSlopes):
         self.slope = slope
         self.learning_rate_factor = learning_rate_factor
 
-    def initial_parameters(self, depth, n_neurons, dtype):
+    def initial_parameters(
+        self, depth: int, n_neurons: int, dtype: DTypeLike
+    ) -> np.ndarray:
         return np.full((1, n_neurons), self.slope, dtype)
 
-    def slopes(self, parameters):
+    def slopes(self, parameters: np.ndarray) -> np.ndarray:
         return parameters[0].copy()
 
 
@@ -339,7 +456,7 @@ class GAReLU(_AlternatingSign, _Learnable, _TwoSlopes):
     array([[-0.5]])
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "slope": _NOT_NEGATIVE,
         "update": [StrOptions({"batch", "epoch"})],
         **_Learnable._parameter_constraints,
@@ -383,7 +500,7 @@ class SReLU(_Learnable, Activation):
            [1.  , 1.  ]])
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "slope": _NOT_NEGATIVE,
         "threshold_left": [Interval(Real, None, None, closed="neither")],
         "threshold_right": [Interval(Real, None, None, closed="neither")],
@@ -406,7 +523,9 @@ class SReLU(_Learnable, Activation):
         self.slope_right = slope_right
         self.learning_rate_factor = learning_rate_factor
 
-    def initial_parameters(self, depth, n_neurons, dtype):
+    def initial_parameters(
+        self, depth: int, n_neurons: int, dtype: DTypeLike
+    ) -> np.ndarray:
         if self.threshold_left > self.threshold_right:
             raise ValueError(
                 f"threshold_left={self.threshold_left} of SReLU must not exceed "
@@ -416,54 +535,84 @@ class SReLU(_Learnable, Activation):
         right = self.threshold_right, self.slope_right
         return np.repeat(np.array([*left, *right], dtype)[:, np.newaxis], n_neurons, axis=1)
 
-    def slopes(self, parameters):
+    def slopes(self, parameters: np.ndarray) -> np.ndarray:
         return parameters[1].copy()
 
-    def kinks(self, parameters):
+    def kinks(self, parameters: np.ndarray) -> np.ndarray:
         return parameters[[0, 2], 0]
 
-    def forward(self, z, a, parameters, start, stop):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
+    ) -> None:
         kernels.srelu(z, a, parameters, start, stop)
 
-    def backward(self, z, da, parameters, gradient, start, stop):
+    def backward(
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
         kernels.srelu_gradient(z, da, parameters, gradient, start, stop)
 
 
 class _Shifted(Activation):
     """Zero up to a threshold, then x - threshold, at most clip."""
 
-    _parameter_constraints: dict = {"threshold": _NOT_NEGATIVE}
+    _parameter_constraints: dict[str, Any] = {"threshold": _NOT_NEGATIVE}
     initializer = "edge_of_chaos"
     clip = np.inf
 
-    def is_on(self, z, a):
+    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return a > 0
 
-    def kinks(self, parameters):
+    def kinks(self, parameters: np.ndarray) -> np.ndarray:
         ends = np.array([self.threshold, self.threshold + self.clip], float)
         return ends[np.isfinite(ends)]
 
-    def forward(self, z, a, parameters, start, stop):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
+    ) -> None:
         kernels.clipped_shift(z, a, self.threshold, self.clip, start, stop)
 
-    def backward(self, z, da, parameters, gradient, start, stop):
+    def backward(
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
         kernels.clipped_shift_gradient(z, da, self.threshold, self.clip, start, stop)
 
 
 class _Shrunk(_Shifted):
     """The odd extension of `_Shifted`: zero between -threshold and threshold."""
 
-    def is_on(self, z, a):
+    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return a != 0
 
-    def kinks(self, parameters):
+    def kinks(self, parameters: np.ndarray) -> np.ndarray:
         positive = super().kinks(parameters)
         return np.concatenate([-positive[::-1], positive])
 
-    def forward(self, z, a, parameters, start, stop):
+    def forward(
+        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
+    ) -> None:
         kernels.clipped_shrink(z, a, self.threshold, self.clip, start, stop)
 
-    def backward(self, z, da, parameters, gradient, start, stop):
+    def backward(
+        self,
+        z: np.ndarray,
+        da: np.ndarray,
+        parameters: np.ndarray,
+        gradient: np.ndarray,
+        start: int,
+        stop: int,
+    ) -> None:
         kernels.clipped_shrink_gradient(z, da, self.threshold, self.clip, start, stop)
 
 
@@ -473,7 +622,7 @@ class ReLUTau(_Shifted):
     Parameters
     ----------
     threshold : float, default=1.0
-        tau, at least 0.
+        The threshold tau, at least 0.
 
     References
     ----------
@@ -497,7 +646,7 @@ class SoftThreshold(_Shrunk):
     Parameters
     ----------
     threshold : float, default=0.5
-        tau, at least 0.
+        The threshold tau, at least 0.
 
     References
     ----------
@@ -521,9 +670,9 @@ class CReLU(_Shifted):
     Parameters
     ----------
     threshold : float, default=1.0
-        tau, at least 0.
+        The threshold tau, at least 0.
     clip : float, default=1.0
-        m, greater than 0.
+        The largest value m, greater than 0.
 
     References
     ----------
@@ -537,7 +686,7 @@ class CReLU(_Shifted):
     CReLU(threshold=0.5)
     """
 
-    _parameter_constraints: dict = {"threshold": _NOT_NEGATIVE, "clip": _POSITIVE}
+    _parameter_constraints: dict[str, Any] = {"threshold": _NOT_NEGATIVE, "clip": _POSITIVE}
 
     def __init__(self, threshold: float = 1.0, clip: float = 1.0):
         self.threshold = threshold
@@ -550,9 +699,9 @@ class CST(_Shrunk):
     Parameters
     ----------
     threshold : float, default=0.5
-        tau, at least 0.
+        The threshold tau, at least 0.
     clip : float, default=1.0
-        m, greater than 0.
+        The largest value m, greater than 0.
 
     References
     ----------
@@ -566,7 +715,7 @@ class CST(_Shrunk):
     CST(threshold=0.25)
     """
 
-    _parameter_constraints: dict = {"threshold": _NOT_NEGATIVE, "clip": _POSITIVE}
+    _parameter_constraints: dict[str, Any] = {"threshold": _NOT_NEGATIVE, "clip": _POSITIVE}
 
     def __init__(self, threshold: float = 0.5, clip: float = 1.0):
         self.threshold = threshold

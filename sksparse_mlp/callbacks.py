@@ -1,4 +1,4 @@
-"""Callbacks for `SparseMLPClassifier.set_callbacks`, beside those of scikit-learn."""
+"""Callbacks for `set_callbacks` of the networks, beside those of scikit-learn."""
 
 import copy
 import os
@@ -92,8 +92,8 @@ class Checkpoint:
 
     See Also
     --------
-    SparseMLPClassifier.from_arrays : Makes an estimator from a checkpoint, as it was
-        after that epoch; `partial_fit` goes on from there.
+    sksparse_mlp.SparseMLPClassifier.from_arrays : Makes an estimator from a checkpoint,
+        as it was after that epoch; `partial_fit` goes on from there.
 
     Notes
     -----
@@ -129,7 +129,7 @@ class Checkpoint:
     True
     """
 
-    def __init__(self, path: str | os.PathLike, *, every: int = 1):
+    def __init__(self, path: str | os.PathLike[str], *, every: int = 1):
         whole = isinstance(every, int | np.integer) and not isinstance(every, bool)
         if not whole or every < 1:
             raise ValueError(f"every must be a positive number of epochs, got {every!r}.")
@@ -137,23 +137,23 @@ class Checkpoint:
         self.every = every
         self._fits: dict[Any, _Fit] = {}
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # Fits belong to the process in which they run.
         return {**vars(self), "_fits": {}}
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: Any, context: Any) -> None:
         """Take note of what the estimator is before its fit; see if one can write."""
         if not hasattr(estimator, "export_arrays"):
             raise TypeError(
-                "Checkpoint is a callback of SparseMLPClassifier and not of "
-                f"{type(estimator).__name__}; set it on the classifier inside."
+                "Checkpoint is a callback of the networks of this package and not of "
+                f"{type(estimator).__name__}; set it on the network inside."
             )
         self._check_folder()
         parameters = encoded_parameters(estimator)
         parameters = {name: text for name, text in parameters.items() if name not in FREE}
         self._fits[estimator] = _Fit(parameters, _start(estimator))
 
-    def _check_folder(self):
+    def _check_folder(self) -> None:
         if not self.path.parent.is_dir():
             raise FileNotFoundError(
                 f"Checkpoint writes to {self.path}, but there is no folder "
@@ -171,11 +171,11 @@ class Checkpoint:
                 "it writable, or give another path."
             ) from error
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: Any, context: Any) -> None:
         """Forget the fit."""
         self._fits.pop(estimator, None)
 
-    def on_fit_task_begin(self, estimator, context):
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """Before training: go on from the file, if there is one."""
         if context.task_name != "fit":
             return
@@ -193,7 +193,7 @@ class Checkpoint:
         if estimator.verbose:
             print(f"Going on after epoch {len(estimator.history_) - 1} from {path}.")
 
-    def on_fit_task_end(self, estimator, context):
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """After an epoch and after training: write the file, if it is time."""
         is_epoch = context.task_name == "epoch"
         if estimator._run.training.finished:
@@ -204,7 +204,7 @@ class Checkpoint:
         if is_due:
             self._write(estimator)
 
-    def _find(self, cls):
+    def _find(self, cls: type) -> tuple[Path, Any, RunState] | None:
         """Path, estimator and run of the newest intact checkpoint, None without any."""
         previous, faults = _npz.previous_of(self.path), []
         for path in (self.path, previous):
@@ -234,7 +234,7 @@ class Checkpoint:
             f"{self.path} and {previous} to start anew."
         )
 
-    def _check_same(self, fit, path, state):
+    def _check_same(self, fit: _Fit, path: Path, state: RunState) -> None:
         """Refuse to go on from the checkpoint of another fit."""
         differences = [
             f"{name} is {there!s:.80} there and {here:.80} here"
@@ -252,7 +252,7 @@ class Checkpoint:
                 f"{_npz.previous_of(self.path)} to start anew."
             )
 
-    def _write(self, estimator):
+    def _write(self, estimator: Any) -> None:
         fit, run = self._fits[estimator], estimator._run
         if fit.finished:
             return
@@ -270,7 +270,7 @@ class Checkpoint:
         fit.finished = run.training.finished
 
 
-def _signature(path):
+def _signature(path: Path) -> tuple[int, ...] | None:
     """What tells a file from others that were at the same path, None if there is none."""
     try:
         status = os.stat(path)
@@ -279,40 +279,42 @@ def _signature(path):
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _digest(**arrays):
+def _digest(**arrays: np.ndarray) -> str:
     return _npz.checksum(arrays).tobytes().hex()
 
 
-def _start(estimator):
+def _start(estimator: Any) -> str | None:
     """Digest of the fitted network that the next fit starts from, None without one."""
     if not (estimator.warm_start and hasattr(estimator, "coefs_")):
         return None
     return _digest(**network_arrays(estimator._fitted_network()))
 
 
-def _digests(estimator, given):
+def _digests(estimator: Any, given: Any) -> dict[str, str]:
     """Digests of the data, as training sees them."""
     X = given.X
     parts = {"X": X}
     if sparse.issparse(X):
         parts = {name: getattr(X, name) for name in ("data", "indices", "indptr")}
         parts["shape"] = np.array(X.shape)
-    classes = plain_labels(estimator.classes_, "classes_")
+    targets = {"codes": given.y}
+    if estimator._has_single_labels:
+        targets["classes"] = plain_labels(estimator.classes_, "classes_")
     return {
         "X": _digest(**parts),
-        "y": _digest(codes=given.y, classes=classes),
+        "y": _digest(**targets),
         "sample_weight": _digest(weights=given.weights),
     }
 
 
-def _as_it_is(estimator):
+def _as_it_is(estimator: Any) -> Any:
     """The estimator as if training had stopped now, with what training continues from."""
     twin, training = copy.copy(estimator), estimator._run.training
     vars(twin).update(estimator._attributes(training), _training=training.state())
     return twin
 
 
-def _state(run, fit):
+def _state(run: Any, fit: _Fit) -> RunState:
     training, apart = run.training, run.validation is not None
     return RunState(
         parameters=fit.parameters,
@@ -326,7 +328,7 @@ def _state(run, fit):
     )
 
 
-def _check_fits(run, path, loaded, state):
+def _check_fits(run: Any, path: Path, loaded: Any, state: RunState) -> None:
     """Refuse a forged file, whose digests are right and whose content does not fit."""
     training, network = run.training, loaded._fitted_network()
     rows = [part for part in (state.rows, state.validation_rows) if part is not None]
@@ -335,12 +337,12 @@ def _check_fits(run, path, loaded, state):
         or network.dtype != training.network.dtype
         or loaded.n_iter_ >= training.n_epochs + state.finished
         or len(rows) != (0 if run.validation is None else 2)
-        or any(part.max() >= run.given.y.size for part in rows)
+        or any(part.max() >= len(run.given.y) for part in rows)
     ):
         raise ValueError(f"The content of {path} does not fit its description; delete it.")
 
 
-def _resume(estimator, loaded, state):
+def _resume(estimator: Any, loaded: Any, state: RunState) -> None:
     """Set a fit that has not begun to where another one was."""
     run = estimator._run
     training = run.training

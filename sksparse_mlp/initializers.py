@@ -4,12 +4,13 @@ A new initialisation is one class and one line of :data:`INITIALIZERS`.
 """
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
-from sksparse_mlp._edge_of_chaos import edge_of_chaos
+from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._edge_of_chaos import EdgeOfChaosPoint, edge_of_chaos
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
@@ -35,7 +36,7 @@ class Initializer(BaseEstimator):
     the first layer, and the one ``after`` it, None for the output layer.
     """
 
-    _parameter_constraints: dict = {}
+    _parameter_constraints: dict[str, Any] = {}
 
     def variance(
         self,
@@ -44,14 +45,37 @@ class Initializer(BaseEstimator):
         before: Activation | None = None,
         after: Activation | None = None,
     ) -> np.ndarray:
-        """Variance of the weights into neurons with ``fan_in`` connections each.
+        """Variance of the weights into each neuron.
 
-        ``fan_out`` is the mean number of connections that leave an input neuron.
+        Parameters
+        ----------
+        fan_in : ndarray of shape (n_out,)
+            Number of connections into each neuron.
+        fan_out : float
+            Mean number of connections that leave an input neuron.
+        before, after : Activation, default=None
+            Activations before and after the layer.
+
+        Returns
+        -------
+        ndarray of shape (n_out,)
         """
         raise NotImplementedError
 
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """``size`` independent variates of variance 1; a layer's come in several calls."""
+        """Independent variates of variance 1; those of a layer come in several calls.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Where they come from.
+        size : int
+            Their number.
+
+        Returns
+        -------
+        ndarray of shape (size,)
+        """
         raise NotImplementedError
 
     def draw_bias(
@@ -61,7 +85,21 @@ class Initializer(BaseEstimator):
         before: Activation | None = None,
         after: Activation | None = None,
     ) -> np.ndarray:
-        """Biases of ``size`` neurons."""
+        """Biases of the neurons of a layer.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Where random ones come from.
+        size : int
+            Number of neurons.
+        before, after : Activation, default=None
+            Activations before and after the layer.
+
+        Returns
+        -------
+        ndarray of shape (size,)
+        """
         return np.zeros(size)
 
     def __call__(
@@ -82,22 +120,34 @@ class Initializer(BaseEstimator):
 
 
 class _Uniform:
-    def draw(self, rng, size):
+    def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
         return rng.uniform(-np.sqrt(3), np.sqrt(3), size)
 
 
 class _Normal:
-    def draw(self, rng, size):
+    def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
         return rng.standard_normal(size)
 
 
 class _He:
-    def variance(self, fan_in, fan_out, before=None, after=None):
+    def variance(
+        self,
+        fan_in: np.ndarray,
+        fan_out: float,
+        before: Activation | None = None,
+        after: Activation | None = None,
+    ) -> np.ndarray:
         return 2 / fan_in
 
 
 class _Xavier:
-    def variance(self, fan_in, fan_out, before=None, after=None):
+    def variance(
+        self,
+        fan_in: np.ndarray,
+        fan_out: float,
+        before: Activation | None = None,
+        after: Activation | None = None,
+    ) -> np.ndarray:
         return 2 / (fan_in + fan_out)
 
 
@@ -172,19 +222,35 @@ class EdgeOfChaos(_Normal, Initializer):
     0.25
     """
 
-    _parameter_constraints: dict = {"q": [Interval(Real, 0, None, closed="neither")]}
+    _parameter_constraints: dict[str, Any] = {
+        "q": [Interval(Real, 0, None, closed="neither")]
+    }
 
     def __init__(self, q: float = 1.0):
         self.q = q
 
-    def variance(self, fan_in, fan_out, before=None, after=None):
+    def variance(
+        self,
+        fan_in: np.ndarray,
+        fan_out: float,
+        before: Activation | None = None,
+        after: Activation | None = None,
+    ) -> np.ndarray:
         point = self._point(before, after)
         return (point.q - point.sigma_b2 if before is None else point.sigma_w2) / fan_in
 
-    def draw_bias(self, rng, size, before=None, after=None):
+    def draw_bias(
+        self,
+        rng: np.random.Generator,
+        size: int,
+        before: Activation | None = None,
+        after: Activation | None = None,
+    ) -> np.ndarray:
         return np.sqrt(self._point(before, after).sigma_b2) * self.draw(rng, size)
 
-    def _point(self, before, after):
+    def _point(
+        self, before: Activation | None, after: Activation | None
+    ) -> EdgeOfChaosPoint:
         activation = after if before is None else before
         if activation is None:
             raise ValueError(

@@ -6,9 +6,11 @@ one class and one line of :data:`ZETA_SCHEDULES`.
 
 import math
 from numbers import Integral, Real
+from typing import Any
 
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
+
+from sksparse_mlp._base import BaseEstimator
 
 __all__ = ["Constant", "Cosine", "ExponentialDecay", "LinearDecreasing", "Oscillating"]
 
@@ -30,7 +32,7 @@ class Constant(BaseEstimator):
     0.2
     """
 
-    _parameter_constraints: dict = {"zeta": [_SHARE]}
+    _parameter_constraints: dict[str, Any] = {"zeta": [_SHARE]}
 
     def __init__(self, zeta: float = 0.3):
         self.zeta = zeta
@@ -45,7 +47,7 @@ class _BetweenTwo(BaseEstimator):
     zeta_max: float
     zeta_min: float
 
-    def _validate_params(self):
+    def _validate_params(self) -> None:
         super()._validate_params()
         if self.zeta_min > self.zeta_max:
             raise ValueError(
@@ -74,7 +76,7 @@ class LinearDecreasing(_BetweenTwo):
     0.2
     """
 
-    _parameter_constraints: dict = {"zeta_max": [_SHARE], "zeta_min": [_SHARE]}
+    _parameter_constraints: dict[str, Any] = {"zeta_max": [_SHARE], "zeta_min": [_SHARE]}
 
     def __init__(self, zeta_max: float = 0.3, zeta_min: float = 0.01):
         self.zeta_max = zeta_max
@@ -107,7 +109,7 @@ class Oscillating(_BetweenTwo):
     0.4
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "zeta_max": [_SHARE],
         "zeta_min": [_SHARE],
         "k": [Interval(Integral, 0, None, closed="left")],
@@ -144,7 +146,7 @@ class ExponentialDecay(BaseEstimator):
     0.1
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "zeta": [_SHARE],
         "interest": [Interval(Real, 0, 1, closed="both")],
     }
@@ -177,7 +179,7 @@ class Cosine(BaseEstimator):
     0.2
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "zeta": [_SHARE],
         "end": [Interval(Real, 0, 1, closed="right")],
     }

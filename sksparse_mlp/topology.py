@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from scipy.special import log_expit
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from sksparse_mlp._base import BaseEstimator
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.sampling import (
@@ -65,7 +65,7 @@ def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
     removed = np.zeros(weights.size, dtype=bool)
     for negative in (False, True):
         side = weights < 0 if negative else weights >= 0
-        count = np.count_nonzero(side)
+        count = int(np.count_nonzero(side))
         n_removed = round(zeta * count)
         if n_removed == 0:
             continue
@@ -76,17 +76,19 @@ def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
     return np.flatnonzero(removed)
 
 
-def _largest_removed(weights, negative, count, n_removed):
+def _largest_removed(
+    weights: np.ndarray, negative: bool, count: int, n_removed: int
+) -> tuple[float, int]:
     """The last of one sign to go, and how many of this value go."""
     sizes = np.empty(count + 1, weights.dtype)
     kernels.sizes_of_sign(weights, negative, sizes)
     sizes[:count].partition(n_removed - 1)
     limit = sizes[n_removed - 1]
-    n_of_limit = np.count_nonzero(sizes[:n_removed] == limit)
+    n_of_limit = int(np.count_nonzero(sizes[:n_removed] == limit))
     return -limit if negative else limit, n_of_limit
 
 
-def _evenly(items, size):
+def _evenly(items: np.ndarray, size: int) -> np.ndarray:
     """``size`` of the items, at even distances."""
     return items[(2 * np.arange(size) + 1) * items.size // (2 * size)]
 
@@ -162,13 +164,31 @@ class Growth(BaseEstimator):
     ) -> np.ndarray:
         """Choose where to grow.
 
-        Returns sorted ranks among the positions of the layer, row by row (output neuron
-        by output neuron), that no kept connection holds.
+        Parameters
+        ----------
+        layer : SparseLayer
+            The layer, from which nothing is removed yet.
+        keep : ndarray of shape (n_connections,), dtype bool
+            Mask of the connections that stay.
+        size : int
+            Number of connections to grow.
+        rng : numpy.random.Generator
+            Where random numbers come from.
+        signal : object
+            What the attribute ``signal`` names, or None.
+
+        Returns
+        -------
+        ndarray of shape (size,), dtype int64
+            Sorted ranks among the positions of the layer, row by row (output neuron by
+            output neuron), that no kept connection holds.
         """
         raise NotImplementedError
 
 
-def _random_ranks(layer, keep, size, rng):
+def _random_ranks(
+    layer: SparseLayer, keep: np.ndarray, size: int, rng: np.random.Generator
+) -> np.ndarray:
     n_free = layer.n_in * layer.n_out - np.count_nonzero(keep)
     return sample_sorted(rng, n_free, size)
 
@@ -190,12 +210,19 @@ class RandomGrowth(Growth):
     RandomGrowth(scale=0.1)
     """
 
-    _parameter_constraints: dict = {"scale": _SCALE}
+    _parameter_constraints: dict[str, Any] = {"scale": _SCALE}
 
     def __init__(self, scale: float = 0.0):
         self.scale = scale
 
-    def free_ranks(self, layer, keep, size, rng, signal):
+    def free_ranks(
+        self,
+        layer: SparseLayer,
+        keep: np.ndarray,
+        size: int,
+        rng: np.random.Generator,
+        signal: Any,
+    ) -> np.ndarray:
         return _random_ranks(layer, keep, size, rng)
 
 
@@ -237,7 +264,7 @@ class LiSET(Growth):
     array([0.684, 0.851, 1.   ])
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "gamma": [Interval(Real, None, None, closed="neither")],
         "skip_dropout": [Interval(Real, 0, 1, closed="both")],
         "learning_rate_factor": [Interval(Real, 0, None, closed="neither")],
@@ -275,7 +302,14 @@ class LiSET(Growth):
         logarithms = log_expit(shares.astype(np.float64) + self.gamma)
         return np.exp(logarithms - logarithms.max())
 
-    def free_ranks(self, layer, keep, size, rng, signal):
+    def free_ranks(
+        self,
+        layer: SparseLayer,
+        keep: np.ndarray,
+        size: int,
+        rng: np.random.Generator,
+        signal: Any,
+    ) -> np.ndarray:
         if signal is None:
             return _random_ranks(layer, keep, size, rng)
         taken = layer.positions(keep)
@@ -311,7 +345,7 @@ class GradientGrowth(Growth):
     GradientGrowth(n_candidates=10)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "n_candidates": [None, Interval(Integral, 1, None, closed="left")],
         "scale": _SCALE,
     }
@@ -321,7 +355,14 @@ class GradientGrowth(Growth):
         self.n_candidates = n_candidates
         self.scale = scale
 
-    def free_ranks(self, layer, keep, size, rng, signal):
+    def free_ranks(
+        self,
+        layer: SparseLayer,
+        keep: np.ndarray,
+        size: int,
+        rng: np.random.Generator,
+        signal: Any,
+    ) -> np.ndarray:
         if signal is None or size == 0:
             return _random_ranks(layer, keep, size, rng)
         n_free = layer.n_in * layer.n_out - int(np.count_nonzero(keep))
@@ -337,7 +378,9 @@ class GradientGrowth(Growth):
         return ranks
 
 
-def _steepest(layer, keep, size, x, dz):
+def _steepest(
+    layer: SparseLayer, keep: np.ndarray, size: int, x: np.ndarray, dz: np.ndarray
+) -> np.ndarray:
     """Free positions with the ``size`` largest gradients, those with any, unsorted."""
     n_rows = min(max(1, BLOCK // layer.n_in), layer.n_out)
     block = np.empty((n_rows, layer.n_in), x.dtype)
@@ -357,7 +400,14 @@ def _steepest(layer, keep, size, x, dz):
     return positions
 
 
-def _steepest_of(layer, keep, ranks, size, x, dz):
+def _steepest_of(
+    layer: SparseLayer,
+    keep: np.ndarray,
+    ranks: np.ndarray,
+    size: int,
+    x: np.ndarray,
+    dz: np.ndarray,
+) -> np.ndarray:
     """Those of the free positions' ranks with the ``size`` largest gradients, sorted."""
     sizes = _gradient_sizes(layer, layer.positions(keep), ranks, x, dz)
     largest = np.argpartition(sizes, -size)[-size:]
@@ -367,7 +417,9 @@ def _steepest_of(layer, keep, ranks, size, x, dz):
     return best
 
 
-def _gradient_sizes(layer, taken, ranks, x, dz):
+def _gradient_sizes(
+    layer: SparseLayer, taken: np.ndarray, ranks: np.ndarray, x: np.ndarray, dz: np.ndarray
+) -> np.ndarray:
     """Absolute gradients at the free positions of the given ranks."""
     sizes = np.empty(ranks.size, x.dtype)
     for start in range(0, ranks.size, CANDIDATES):
@@ -415,7 +467,7 @@ class ImportancePruning(BaseEstimator):
     array([1, 2])
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "share": [Interval(Real, 0, 1, closed="neither")],
         "start": [Interval(Real, 0, 1, closed="both")],
         "every": [Interval(Integral, 1, None, closed="left")],
@@ -427,17 +479,34 @@ class ImportancePruning(BaseEstimator):
         self.every = every
 
     def is_due(self, epoch: int, n_epochs: int) -> bool:
-        """Whether neurons leave after this epoch, counted from 0."""
+        """Whether neurons leave after an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, counted from 0.
+        n_epochs : int
+            Number of epochs of the whole training.
+
+        Returns
+        -------
+        bool
+        """
         since = epoch - round(self.start * n_epochs)
         return since >= 0 and since % self.every == 0
 
     def weakest(self, importance: np.ndarray) -> np.ndarray:
-        """Sorted indices of the neurons that leave.
+        """The neurons that leave.
 
         Parameters
         ----------
         importance : ndarray of shape (n_neurons,)
             Sums of absolute incoming weights of the neurons that remain so far.
+
+        Returns
+        -------
+        ndarray of shape (n_weak,), dtype intp
+            Their sorted indices.
         """
         n_weak = min(round(self.share * importance.size), importance.size - 1)
         return np.sort(np.argsort(importance, kind="stable")[:n_weak])

@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recording import Recorder
-from sklearn.datasets import make_classification
+from sklearn.datasets import (
+    make_classification,
+    make_multilabel_classification,
+    make_regression,
+)
+from sklearn.preprocessing import scale
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 
 DATA_FOLDER = "SKSPARSE_MLP_DATA"
 
@@ -30,36 +35,63 @@ def multiclass():
 
 
 @pytest.fixture
+def regression():
+    """150 samples with one target of mean 0 and standard deviation 1, 12 features."""
+    X, y = make_regression(150, 12, n_informative=6, random_state=0)
+    return X, scale(y)
+
+
+# What targets there are besides one label per sample.
+OTHER_TARGETS = ["one target", "a column", "three targets", "labels"]
+
+
+@pytest.fixture(params=OTHER_TARGETS)
+def other(request):
+    """An estimator's class and data, for targets that are not one label per sample."""
+    if request.param == "labels":
+        X, y = make_multilabel_classification(150, 12, n_classes=4, random_state=0)
+        return SparseMLPClassifier, scale(X), y
+    n_targets = 3 if request.param == "three targets" else 1
+    X, y = make_regression(
+        150, 12, n_informative=6, n_targets=n_targets, noise=5, random_state=0
+    )
+    y = scale(y)
+    return SparseMLPRegressor, X, y[:, np.newaxis] if request.param == "a column" else y
+
+
+SMALL = {
+    "hidden_layer_sizes": (24, 16),
+    "activation": "all_relu",
+    "slope": 0.25,
+    "epsilon": 3,
+    "zeta": 0.3,
+    "zeta_schedule": "constant",
+    "growth": "random",
+    "evolve_every": "epoch",
+    "solver": "adam",
+    "alpha": 1e-4,
+    "dropout": 0.0,
+    "batch_size": 32,
+    "learning_rate": "constant",
+    "learning_rate_init": 0.01,
+    "max_iter": 4,
+    "shuffle": True,
+    "early_stopping": False,
+    "n_iter_no_change": np.inf,
+    "tol": 0.0,
+    "random_state": 0,
+}
+
+
+@pytest.fixture
 def mlp():
     """Make a small estimator whose every parameter that matters is set.
 
     Its hidden layers are sparse for 12 features; with few classes the last one is full.
     """
 
-    def make(**params):
-        small = {
-            "hidden_layer_sizes": (24, 16),
-            "activation": "all_relu",
-            "slope": 0.25,
-            "epsilon": 3,
-            "zeta": 0.3,
-            "zeta_schedule": "constant",
-            "growth": "random",
-            "evolve_every": "epoch",
-            "solver": "adam",
-            "alpha": 1e-4,
-            "dropout": 0.0,
-            "batch_size": 32,
-            "learning_rate": "constant",
-            "learning_rate_init": 0.01,
-            "max_iter": 4,
-            "shuffle": True,
-            "early_stopping": False,
-            "n_iter_no_change": np.inf,
-            "tol": 0.0,
-            "random_state": 0,
-        }
-        return SparseMLPClassifier(**small | params)
+    def make(cls=SparseMLPClassifier, **params):
+        return cls(**SMALL | params)
 
     return make
 

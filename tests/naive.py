@@ -263,11 +263,18 @@ def softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
 
 
 def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
-    target = y[rows]
-    gradient = flushed(weights[rows] * (special.expit(z[0]) - target), tiny)
-    log_likelihood = np.where(target, special.log_expit(z[0]), special.log_expit(-z[0]))
-    dz[0, start:stop] = gradient[start:stop]
-    losses[start:stop] = -(weights[rows] * log_likelihood)[start:stop]
+    target = y[rows].T  # (n_labels, batch)
+    gradient = flushed(weights[rows] * (special.expit(z) - target), tiny)
+    log_likelihood = np.where(target, special.log_expit(z), special.log_expit(-z))
+    dz[:, start:stop] = gradient[:, start:stop]
+    losses[start:stop] = -(weights[rows] * log_likelihood.sum(axis=0))[start:stop]
+
+
+def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
+    error = z - y[rows].T  # (n_outputs, batch)
+    gradient = flushed(weights[rows] * error, tiny)
+    dz[:, start:stop] = gradient[:, start:stop]
+    losses[start:stop] = (weights[rows] * (error**2).mean(axis=0) / 2)[start:stop]
 
 
 # --- batches --------------------------------------------------------------------------

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 
 SHARED_ACTIVATIONS = ["identity", "logistic", "tanh", "relu"]
 SOLVERS = {
@@ -27,7 +27,10 @@ def data(request):
     return X[:90], y[:90]
 
 
-def twins(X, y, **params):
+REFERENCES = {SparseMLPClassifier: MLPClassifier, SparseMLPRegressor: MLPRegressor}
+
+
+def twins(X, y, cls=SparseMLPClassifier, **params):
     """Our estimator and scikit-learn's, with equal weights and nothing else trained."""
     shared = {
         "hidden_layer_sizes": (9, 6),
@@ -42,8 +45,8 @@ def twins(X, y, **params):
         **params,
     }
     shared.setdefault("learning_rate_init", RATES[shared["solver"]])
-    ours = SparseMLPClassifier(**shared, epsilon=1e6, zeta=0, dropout=0)
-    reference = MLPClassifier(**shared)
+    ours = cls(**shared, epsilon=1e6, zeta=0, dropout=0)
+    reference = REFERENCES[cls](**shared)
     for model in (ours, reference):
         _fit_quietly(model.set_params(max_iter=1), X, y).set_params(max_iter=EPOCHS)
     _equate(ours, reference, np.random.default_rng(3))
@@ -87,7 +90,9 @@ def assert_same_training(ours, reference, X, y, sample_weight=None):
     assert ours.n_iter_ == reference.n_iter_
     assert_allclose(ours.loss_curve_, reference.loss_curve_, rtol=1e-6)
     assert_same_network(ours, reference)
-    assert_allclose(ours.predict_proba(X), reference.predict_proba(X), rtol=1e-6)
+    method = "predict_proba" if hasattr(ours, "classes_") else "predict"
+    outputs, expected = (getattr(model, method)(X) for model in (ours, reference))
+    assert_allclose(outputs.reshape(expected.shape), expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("activation", SHARED_ACTIVATIONS)
@@ -181,4 +186,25 @@ def test_sample_weights_in_one_batch_equal(data, solver):
     X, y = data
     sample_weight = np.random.default_rng(1).uniform(0.1, 5.0, y.size)
     ours, reference = twins(X, y, activation="relu", batch_size=y.size, **SOLVERS[solver])
+    assert_same_training(ours, reference, X, y, sample_weight)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.filterwarnings(
+    "ignore:A column-vector y:sklearn.exceptions.DataConversionWarning"
+)
+def test_fit_to_other_targets_equals(other, activation, solver):
+    cls, X, y = other
+    ours, reference = twins(X[:90], y[:90], cls, activation=activation, **SOLVERS[solver])
+    assert_same_training(ours, reference, X[:90], y[:90])
+
+
+@pytest.mark.filterwarnings(
+    "ignore:A column-vector y:sklearn.exceptions.DataConversionWarning"
+)
+def test_sample_weights_of_other_targets_equal(other):
+    cls, X, y = other
+    sample_weight = np.random.default_rng(1).uniform(0.1, 5.0, len(y))
+    ours, reference = twins(X, y, cls, activation="relu", batch_size=150, solver="adam")
     assert_same_training(ours, reference, X, y, sample_weight)

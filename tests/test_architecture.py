@@ -48,6 +48,7 @@ def test_imports_go_down_only():
     # Raises CycleError where two modules need each other.
     TopologicalSorter(GRAPH).prepare()
     chain = [
+        "_classifier",
         "_mlp",
         "_assembly",
         "core.training",
@@ -58,6 +59,10 @@ def test_imports_go_down_only():
     ]
     names = [f"sksparse_mlp.{name}" for name in chain]
     assert all(lower in GRAPH[upper] for upper, lower in pairwise(names))
+    # The two networks share all that is below them, and nothing beside them.
+    assert "sksparse_mlp._mlp" in GRAPH["sksparse_mlp._regressor"]
+    assert "sksparse_mlp._classifier" not in GRAPH["sksparse_mlp._regressor"]
+    assert "sksparse_mlp._regressor" not in GRAPH["sksparse_mlp._classifier"]
 
 
 def test_core_knows_only_itself():
@@ -74,11 +79,22 @@ def test_data_sets_are_a_leaf():
         assert not own_imports(module) & package, module
 
 
+def test_only_the_leaf_for_clusters_uses_dask():
+    package = {module for module in FILES if module.startswith("sksparse_mlp.distributed")}
+    users = {m for m in FILES if uses(m, "dask") or uses(m, "distributed")}
+    assert users
+    assert users <= package
+    for module in FILES.keys() - package:
+        assert not own_imports(module) & package, module
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families_use_only_the_bottom_of_core(family):
     allowed = {f"sksparse_mlp.core.{name}" for name in ("kernels", "layer", "sampling")}
     # What the families need of each other; test_imports_go_down_only forbids circles.
-    allowed |= {f"sksparse_mlp.{name}" for name in ("activations", "_edge_of_chaos")}
+    allowed |= {
+        f"sksparse_mlp.{name}" for name in ("activations", "_base", "_edge_of_chaos")
+    }
     assert own_imports(f"sksparse_mlp.{family}") <= allowed
 
 

@@ -64,24 +64,26 @@ def same(a, b):
     return repr(a) == repr(b)
 
 
-def documented_attributes():
-    doc = inspect.getdoc(SparseMLPClassifier).split("Attributes\n")[1].split("See Also")[0]
+def documented_attributes(cls):
+    doc = inspect.getdoc(cls).split("Attributes\n")[1].split("See Also")[0]
     lines = [line for line in doc.splitlines() if line[:1].isalpha() and " : " in line]
     return [name for line in lines for name in line.split(" : ")[0].split(", ")]
 
 
 def assert_same_estimator(copy, model, X):
-    for name in documented_attributes():
+    for name in documented_attributes(type(model)):
         assert hasattr(copy, name) == hasattr(model, name), name
         assert same(getattr(copy, name, None), getattr(model, name, None)), name
     assert same(copy.get_params(deep=False), model.get_params(deep=False))
-    assert np.array_equal(copy.predict_proba(X), model.predict_proba(X))
+    assert same(copy.predict(X), model.predict(X))
+    if hasattr(model, "predict_proba"):
+        assert np.array_equal(copy.predict_proba(X), model.predict_proba(X))
     assert same(clone(copy).get_params(), clone(model).get_params())
 
 
 def there_and_back(model, folder):
     np.savez(folder / "model.npz", **model.export_arrays())
-    return SparseMLPClassifier.from_arrays(folder / "model.npz")
+    return type(model).from_arrays(folder / "model.npz")
 
 
 # --- there and back -------------------------------------------------------------------
@@ -150,6 +152,42 @@ def test_labels_of_every_kind_come_back(mlp, multiclass, tmp_path, labels):
     assert copy.classes_.dtype == model.classes_.dtype
     assert_same_estimator(copy, model, X)
     assert same(copy.predict(X).tolist(), model.predict(X).tolist())
+
+
+def test_networks_for_other_targets_come_back_and_go_on(mlp, other, tmp_path):
+    cls, X, y = other
+    model = mlp(cls, max_iter=8, growth="liset", evolve_every=2).fit(X, y)
+    for _ in range(3):
+        copy = there_and_back(model, tmp_path)
+        assert_same_estimator(copy, model, X)
+        for estimator in (model, copy):
+            estimator.partial_fit(X, y)
+        assert same(copy.predict(X), model.predict(X))
+
+
+OTHER_METADATA = [
+    {"classes_are_objects": False},
+    {"target_shape": [2]},
+    {"target_shape": [1, 1]},
+    {"target_shape": None},
+    {"target_shape": [], "n_labels": 4},
+    {"n_labels": 3},
+    {"n_labels": 2**60},
+    {"n_labels": True},
+    {},
+]
+
+
+@pytest.mark.parametrize("metadata", OTHER_METADATA, ids=str)
+def test_descriptions_of_other_targets_are_checked(mlp, other, metadata):
+    cls, X, y = other
+    arrays = mlp(cls).fit(X, y).export_arrays()
+    del arrays[_npz.CHECKSUM]
+    description = {"estimator": cls.__name__, "n_iter": 4} | metadata
+    arrays["metadata"] = text_array(json.dumps(description))
+    match = "metadata has|does not fit the outputs|outputs do not fit|n_labels|classes is"
+    with pytest.raises(ValueError, match=match):
+        cls.from_arrays(_npz.sealed(arrays))
 
 
 def test_feature_names_come_back(mlp, multiclass, tmp_path):
@@ -403,7 +441,7 @@ CHANGES = {
     "variance": ("hidden/1/batch_norm/variance", lambda a: -a, "negative values"),
     "norm": ("hidden/1/batch_norm/gain", lambda a: a[1:], "has shape"),
     "classes-order": ("classes", lambda a: a[::-1].copy(), "labels in order"),
-    "classes-number": ("classes", lambda a: np.arange(4), "do not fit 4 classes"),
+    "classes-number": ("classes", lambda a: np.arange(4), "fit targets that need 4"),
     "one-class": ("classes", lambda a: a[:1], "at least 2"),
     "text": ("classes", lambda a: np.full(3, 2**21, np.uint32).view("U1"), "Unicode"),
     "classes-bytes": ("classes", lambda a: np.array([b"a", b"b"]), "not allowed"),

@@ -298,7 +298,7 @@ UNSUITABLE_LABELS = {
     "continuous": (np.linspace(0, 1, 150), "Unknown label type: continuous"),
     "nan": (np.where(np.arange(150) < 9, np.nan, 1.0), "Input y contains NaN"),
     "infinite": (np.where(np.arange(150) < 9, np.inf, 1.0), "Input y contains infinity"),
-    "several_columns": (np.eye(2, dtype=int)[np.arange(150) % 2], "1d array"),
+    "several_columns": (np.arange(300).reshape(150, 2) % 3, "1d array"),
     "none": (None, "requires y to be passed"),
 }
 

@@ -134,6 +134,21 @@ def test_resumed_fit_is_the_uninterrupted_one(
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
+def test_resumed_fit_to_other_targets_is_the_uninterrupted_one(
+    mlp, other, broken_off, path, early_stopping
+):
+    cls, X, y = other
+    params = {"max_iter": EPOCHS, "early_stopping": early_stopping, "growth": "liset"}
+    expected = mlp(cls, **params).fit(X, y)
+    broken_off(mlp(cls, **params), X, y)
+    resumed = mlp(cls, **params).set_callbacks(Checkpoint(path)).fit(X, y)
+    assert content(resumed) == content(expected)
+    assert resumed.loss_curve_ == expected.loss_curve_
+    with pytest.raises(ValueError, match="y is not the same"):
+        mlp(cls, **params).set_callbacks(Checkpoint(path)).fit(X, y[::-1])
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
 def test_every_epoch_can_be_the_last_before_an_interruption(
     mlp, multiclass, broken_off, path, early_stopping
 ):
@@ -515,7 +530,7 @@ def test_pipelines_and_selectors_fit_one_clone(mlp, multiclass, path):
 def test_callback_belongs_to_the_network(multiclass, mlp, path):
     pipeline = make_pipeline(StandardScaler(), mlp())
     pipeline.set_callbacks(Checkpoint(path))
-    with pytest.raises(TypeError, match="not of Pipeline; set it on the classifier"):
+    with pytest.raises(TypeError, match="not of Pipeline; set it on the network"):
         pipeline.fit(*multiclass)
 
 

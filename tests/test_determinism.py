@@ -91,6 +91,18 @@ def test_threads_change_nothing_for_any_growth(mlp, multiclass, threads, growth)
     assert_threads_change_nothing(mlp(growth=growth), *multiclass, threads)
 
 
+@pytest.mark.parametrize("n_jobs", [2, 3])
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_threads_change_nothing_for_other_targets(mlp, other, threads, growth, n_jobs):
+    cls, X, y = other
+    params = {"growth": growth, "early_stopping": True, "record": ["train_score"]}
+    serial, shared = (mlp(cls, **params, n_jobs=jobs).fit(X, y) for jobs in (1, n_jobs))
+    assert set(threads) == set(range(n_jobs))
+    assert digest(serial) == digest(shared)
+    assert serial.validation_scores_ == shared.validation_scores_
+    assert np.array_equal(serial.predict(X), shared.predict(X))
+
+
 def test_more_threads_than_neurons_change_nothing(mlp, binary, threads):
     model = mlp(hidden_layer_sizes=(3, 2), zeta=0, max_iter=2)
     assert_threads_change_nothing(model, *binary, threads, n_jobs=7)

@@ -2,16 +2,20 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import sksparse_mlp
 from sksparse_mlp import (
     SparseMLPClassifier,
+    SparseMLPRegressor,
     activations,
     callbacks,
     datasets,
+    distributed,
     initializers,
     schedules,
     topology,
@@ -30,38 +34,74 @@ REGISTRIES = {
 }
 
 
-def parameter_entry(name):
+by_network = pytest.mark.parametrize(
+    "network", [SparseMLPClassifier, SparseMLPRegressor], ids=lambda cls: cls.__name__
+)
+
+
+def parameter_entry(network, name):
     """The docstring's lines about one parameter."""
-    doc = inspect.getdoc(SparseMLPClassifier)
+    doc = inspect.getdoc(network)
     entry = doc.split(f"\n{name} : ")[1]
     return entry.split("\n\n" if name != "learning_rate" else "\n\nlearning_rate_init")[0]
 
 
 @pytest.mark.parametrize("parameter", REGISTRIES)
 def test_docstring_names_every_member(parameter):
-    entry = parameter_entry(parameter)
+    entry = parameter_entry(SparseMLPClassifier, parameter)
     for name in REGISTRIES[parameter]:
         assert f'"{name}"' in entry
 
 
-def test_docstring_names_every_parameter_and_its_default():
-    doc = inspect.getdoc(SparseMLPClassifier)
-    for name, parameter in inspect.signature(SparseMLPClassifier).parameters.items():
+@by_network
+def test_docstring_names_every_parameter_and_its_default(network):
+    doc = inspect.getdoc(network)
+    for name, parameter in inspect.signature(network).parameters.items():
         if name.startswith("beta_"):
             assert "beta_1, beta_2 : float, default=0.9, 0.999" in doc
             continue
-        header = parameter_entry(name).splitlines()[0]
+        header = parameter_entry(network, name).splitlines()[0]
         shown = header.rsplit("default=", 1)[1]
         assert ast.literal_eval(shown) == parameter.default, name
 
 
+@by_network
+def test_docstring_names_every_fitted_attribute(mlp, binary, network):
+    doc = inspect.getdoc(network).split("Attributes\n---")[1].split("See Also\n---")[0]
+    lines = re.findall(r"^(\w[\w, ]*) : ", doc, re.MULTILINE)
+    documented = {name for line in lines for name in line.split(", ")}
+    X = pd.DataFrame(binary[0], columns=[f"x{k}" for k in range(12)])
+    model = mlp(network, n_features_to_select=3).fit(X, binary[1])
+    fitted = {name for name in vars(model) if name[0] != "_" and name[-1] == "_"}
+    assert documented == fitted | {"feature_importances_"}
+    assert "$" not in inspect.getdoc(network)
+
+
+def test_networks_share_all_parameters_but_one():
+    classifier, regressor = (
+        {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+        for cls in (SparseMLPClassifier, SparseMLPRegressor)
+    )
+    assert classifier == {**regressor, "class_weight": None}
+
+
 @pytest.mark.parametrize(
-    "module", [activations, callbacks, schedules, topology, initializers, datasets]
+    "module",
+    [
+        sksparse_mlp,
+        activations,
+        callbacks,
+        schedules,
+        topology,
+        initializers,
+        datasets,
+        distributed,
+    ],
 )
 def test_readme_names_everything_public(module):
     readme = README.read_text()
     for name in module.__all__:
-        assert f"`{name}`" in readme
+        assert f"`{name}`" in readme or name == "__version__"
 
 
 def test_registries_hold_every_public_class():

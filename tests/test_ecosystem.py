@@ -1,4 +1,4 @@
-"""The estimator inside scikit-learn's tools, joblib and pandas."""
+"""The estimators inside scikit-learn's tools, joblib, pandas and polars."""
 
 import pickle
 import warnings
@@ -6,7 +6,9 @@ import warnings
 import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -16,8 +18,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_html_repr
 
+import sksparse_mlp
+from sksparse_mlp import (
+    SparseMLPClassifier,
+    SparseMLPRegressor,
+    SparseMLPSelector,
+    analysis,
+)
 from sksparse_mlp.activations import ACTIVATIONS, AllReLU, LeakyReLU
+from sksparse_mlp.analysis import LayerActivations, LayerClassifier, NodeActivity
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
@@ -226,31 +237,152 @@ def test_sample_weight_is_routed_through_a_search(
     assert same_network(search.best_estimator_, expected)
 
 
-# --- pandas ---------------------------------------------------------------------------
+# --- frames ---------------------------------------------------------------------------
+
+FRAMES = {
+    "pandas": (pd.DataFrame, pd.Series),
+    "polars": (pl.DataFrame, lambda y: pl.Series(y.tolist())),
+}
+LABELS = np.array(["one", "other", "third"])
+
+
+@pytest.fixture(params=FRAMES)
+def library(request):
+    return request.param
 
 
 @pytest.fixture
-def frame(multiclass):
+def frame(multiclass, library):
     X, y = multiclass
-    columns = [f"feature_{i}" for i in range(X.shape[1])]
-    return pd.DataFrame(X, columns=columns), pd.Series(y)
+    make_frame, make_series = FRAMES[library]
+    columns = {f"feature_{i}": X[:, i] for i in range(X.shape[1])}
+    return make_frame(columns), make_series(LABELS[y])
 
 
 def test_frames_train_as_arrays(mlp, frame, multiclass, same_network):
     X, y = frame
     model = mlp().fit(X, y)
-    assert model.feature_names_in_.tolist() == X.columns.tolist()
-    assert same_network(model, mlp().fit(*multiclass))
-    plain = mlp().fit(*multiclass).predict_proba(multiclass[0])
-    assert np.array_equal(model.predict_proba(X), plain)
+    assert model.feature_names_in_.tolist() == list(X.columns)
+    plain = mlp().fit(multiclass[0], LABELS[multiclass[1]])
+    assert same_network(model, plain)
+    assert np.array_equal(model.predict_proba(X), plain.predict_proba(multiclass[0]))
+    assert np.array_equal(model.predict(X), plain.predict(multiclass[0]))
+    assert model.score(X, y) == plain.score(multiclass[0], LABELS[multiclass[1]])
+
+
+def test_frames_train_by_parts_as_arrays(mlp, frame, multiclass, same_network):
+    X, y = frame
+    model = mlp().partial_fit(X, y, classes=LABELS)
+    plain = mlp().partial_fit(multiclass[0], LABELS[multiclass[1]], classes=LABELS)
+    assert same_network(model, plain)
+    assert model.feature_names_in_.tolist() == list(X.columns)
 
 
 def test_frames_with_other_columns_are_refused(mlp, frame):
     X, y = frame
     model = mlp().fit(X, y)
     with pytest.raises(ValueError, match="feature names should match"):
-        model.predict(X[X.columns[::-1]])
+        model.predict(X[list(X.columns)[::-1]])
     with pytest.raises(ValueError, match="feature names should match"):
-        model.partial_fit(X.rename(columns={"feature_0": "other"}), y)
+        model.partial_fit(X.rename(**renaming(X)), y)
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         model.predict(X.to_numpy())
+
+
+def renaming(frame):
+    """Arguments that rename the first column."""
+    argument = "columns" if isinstance(frame, pd.DataFrame) else "mapping"
+    return {argument: {"feature_0": "other"}}
+
+
+def test_frames_of_several_targets_train_a_regressor(frame, multiclass, same_network):
+    X, _ = frame
+    targets = X[["feature_0", "feature_1"]]
+    model = SparseMLPRegressor(max_iter=2, random_state=0)
+    on_arrays = clone(model).fit(multiclass[0], multiclass[0][:, :2])
+    assert same_network(model.fit(X, targets), on_arrays)
+    assert np.array_equal(model.predict(X), on_arrays.predict(multiclass[0]))
+
+
+TRANSFORMERS = {
+    SparseMLPSelector: lambda mlp: SparseMLPSelector(mlp, n_features_to_select=5),
+    LayerActivations: lambda mlp: LayerActivations(mlp, layers=[2]),
+    NodeActivity: NodeActivity,
+    LayerClassifier: lambda mlp: LayerClassifier(mlp, layer=1, system="discrete"),
+}
+
+
+def test_all_transformers_are_tested():
+    found = [
+        member
+        for module in (sksparse_mlp, analysis)
+        for name in module.__all__
+        if hasattr(member := getattr(module, name), "transform")
+    ]
+    assert set(TRANSFORMERS) == set(found)
+
+
+@pytest.mark.parametrize("cls", TRANSFORMERS)
+def test_transformers_give_frames(mlp, frame, library, cls):
+    X, y = frame
+    transformer = TRANSFORMERS[cls](mlp().fit(X, y)).fit(X, y)
+    plain = transformer.transform(X)
+    transformed = transformer.set_output(transform=library).transform(X)
+    assert isinstance(transformed, FRAMES[library][0])
+    assert list(transformed.columns) == transformer.get_feature_names_out().tolist()
+    plain = plain.toarray() if sparse.issparse(plain) else np.asarray(plain)
+    assert np.array_equal(transformed.to_numpy(), plain)
+
+
+def test_a_pipeline_gives_the_names_of_selected_features(mlp, frame, library):
+    X, y = frame
+    selector = SparseMLPSelector(mlp(), n_features_to_select=5)
+    pipeline = make_pipeline(StandardScaler(), selector, mlp())
+    pipeline.set_output(transform=library).fit(X, y)
+    kept = [
+        name for name, is_kept in zip(X.columns, selector.support_, strict=True) if is_kept
+    ]
+    assert pipeline[-1].feature_names_in_.tolist() == kept
+    assert pipeline[:-1].get_feature_names_out().tolist() == kept
+
+
+def test_frames_are_split_and_searched(mlp, frame, multiclass):
+    search = GridSearchCV(mlp(), {"zeta": [0.0, 0.3]}, cv=2)
+    arrays = multiclass[0], LABELS[multiclass[1]]
+    expected = clone(search).fit(*arrays).cv_results_["mean_test_score"]
+    assert np.array_equal(search.fit(*frame).cv_results_["mean_test_score"], expected)
+
+
+# --- representations ------------------------------------------------------------------
+
+ESTIMATORS = [
+    SparseMLPClassifier,
+    SparseMLPRegressor,
+    SparseMLPSelector,
+    *(cls for names in FAMILIES.values() for cls in names.values()),
+]
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_text_makes_the_same_estimator(cls):
+    estimator = cls()
+    assert repr(estimator) == f"{cls.__name__}()"
+
+
+def test_html_shows_steps_and_changed_parameters():
+    selector = SparseMLPSelector(SparseMLPClassifier(slope=0.125))
+    html = estimator_html_repr(make_pipeline(selector, SparseMLPRegressor(alpha=0.375)))
+    for text in (
+        "SparseMLPSelector",
+        "SparseMLPClassifier",
+        "SparseMLPRegressor",
+        "0.125",
+        "0.375",
+    ):
+        assert text in html
+
+
+def test_html_says_whether_a_network_is_fitted(multiclass):
+    model = SparseMLPClassifier(max_iter=2)
+    assert "Not fitted" in estimator_html_repr(model)
+    assert "Not fitted" not in estimator_html_repr(model.fit(*multiclass))

@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 
 
 def as_float32(X):
@@ -46,6 +46,21 @@ class Float32Classifier(SparseMLPClassifier):
         return super().decision_function(as_float32(X))
 
 
+class Float32Regressor(SparseMLPRegressor):
+    """Trains in float32, whatever the input, for which checks want float64 back."""
+
+    def fit(self, X, y, sample_weight=None):
+        super().fit(as_float32(X), y, sample_weight)
+        assert {coef.dtype for coef in self.coefs_} == {np.dtype(np.float32)}
+        return self
+
+    def partial_fit(self, X, y, sample_weight=None):
+        return super().partial_fit(as_float32(X), y, sample_weight)
+
+    def predict(self, X):
+        return super().predict(as_float32(X)).astype(np.float64)
+
+
 CONFIGS = {
     "default": SparseMLPClassifier(),
     "adam": SparseMLPClassifier(solver="adam", max_iter=50, learning_rate_init=0.01),
@@ -65,6 +80,11 @@ CONFIGS = {
     ),
     "crelu": SparseMLPClassifier(activation="crelu", max_iter=50, learning_rate_init=0.01),
     "float32": Float32Classifier(max_iter=50, learning_rate_init=0.01),
+    "regressor": SparseMLPRegressor(),
+    "regressor_early_stopping": SparseMLPRegressor(
+        early_stopping=True, validation_fraction=0.3, learning_rate_init=0.01
+    ),
+    "regressor_float32": Float32Regressor(learning_rate_init=0.01),
 }
 
 

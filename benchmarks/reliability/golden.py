@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 from sksparse_mlp.activations import ACTIVATIONS, GAReLU
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
@@ -23,6 +24,7 @@ from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 from sksparse_mlp.topology import GROWTHS, GradientGrowth, ImportancePruning, LiSET
 
+Network: TypeAlias = SparseMLPClassifier | SparseMLPRegressor
 COMMAND = "python -m benchmarks.reliability.golden"
 FILE = Path(__file__).parents[2] / "tests" / "golden" / "fits.json"
 # Relative differences of what is not an integer, by dtype: at least ten times what machine
@@ -30,7 +32,7 @@ FILE = Path(__file__).parents[2] / "tests" / "golden" / "fits.json"
 # ``python -m benchmarks.reliability.determinism`` measures.
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
 N_SAMPLES, N_FEATURES = 150, 12
-# Of so many samples the probabilities are kept.
+# Of so many samples the probabilities, or predicted numbers, are kept.
 N_SHOWN = 6
 
 SMALL = {
@@ -55,6 +57,8 @@ class Case:
     params : dict
     dtype : {"float32", "float64"}
     n_classes : int
+        Or numbers or labels per sample.
+    targets : {"class", "numbers", "labels"}
     method : {"fit", "partial_fit"}
     is_csr, is_weighted : bool
     """
@@ -62,6 +66,7 @@ class Case:
     params: dict = field(default_factory=dict)
     dtype: str = "float64"
     n_classes: int = 3
+    targets: str = "class"
     method: str = "fit"
     is_csr: bool = False
     is_weighted: bool = False
@@ -76,19 +81,26 @@ class Case:
         weights = rng.exponential(size=N_SAMPLES) if self.is_weighted else None
         if self.is_csr:
             X = sparse.csr_array(np.where(X > 0.5, X, 0))
-        return X, scores.argmax(axis=1), weights
+        return X, self._targets(scores), weights
 
-    def estimator(self, **params) -> SparseMLPClassifier:
+    def _targets(self, scores):
+        if self.targets == "numbers":
+            return scores / 5
+        return scores.argmax(axis=1) if self.targets == "class" else scores > 0
+
+    def estimator(self, **params) -> Network:
         """A new estimator; ``params`` are to be without effect on the result."""
-        return SparseMLPClassifier(**SMALL | self.params | params)
+        cls = SparseMLPRegressor if self.targets == "numbers" else SparseMLPClassifier
+        return cls(**SMALL | self.params | params)
 
-    def train(self, model) -> SparseMLPClassifier:
+    def train(self, model) -> Network:
         """Train an estimator that is not fitted yet."""
         X, y, weights = self.data()
         if self.method == "fit":
             return model.fit(X, y, weights)
+        known = {"classes": range(self.n_classes)} if self.targets == "class" else {}
         for part in (slice(0, 100), slice(100, None), slice(0, 100)):
-            model.partial_fit(X[part], y[part], classes=range(self.n_classes))
+            model.partial_fit(X[part], y[part], **known)
         return model
 
 
@@ -128,6 +140,20 @@ def _cases() -> Iterator[tuple[str, Case]]:
     yield "sparse input", Case(is_csr=True)
     yield "weighted", Case({"class_weight": "balanced"}, is_weighted=True)
     yield "partial_fit", Case({"evolve_every": 3}, method="partial_fit")
+    for targets in ("numbers", "labels"):
+        for solver, growth, dtype in zip(
+            OPTIMIZERS, ("liset", "gradient"), TOLERANCES, strict=True
+        ):
+            params = {"solver": solver, "growth": growth}
+            yield f"{targets}, {solver}, {dtype}", Case(params, dtype, targets=targets)
+        yield (
+            f"{targets}, early stopping",
+            Case(early, targets=targets, is_weighted=True, n_classes=2),
+        )
+        yield (
+            f"{targets}, partial_fit",
+            Case({"evolve_every": 3}, targets=targets, method="partial_fit"),
+        )
 
 
 CASES = dict(_cases())
@@ -157,15 +183,26 @@ def summary(case: Case, model) -> dict:
             "connections": model.n_connections_.tolist(),
             "moved": [[r["n_pruned"], r["n_grown"]] for r in model.history_],
             "patterns": hashlib.sha256(b"".join(patterns)).hexdigest(),
-            "predictions": "".join(map(str, model.predict(X))),
+            "predictions": "".join(map(str, _codes(model, X).ravel())),
         },
         "numbers": {
             "losses": model.loss_curve_,
             "weights": [float(abs(coef.data).mean(dtype=float)) for coef in coefs],
             "biases": [float(abs(b).mean(dtype=float)) for b in biases],
-            "probabilities": model.predict_proba(X[:N_SHOWN]).ravel().tolist(),
+            "probabilities": _outputs(model, X[:N_SHOWN]).ravel().tolist(),
         },
     }
+
+
+def _codes(model, X):
+    """What is predicted, for numbers only their signs."""
+    predicted = model.predict(X)
+    return predicted if hasattr(model, "classes_") else (predicted > 0).astype(int)
+
+
+def _outputs(model, X):
+    """Probabilities, or the numbers that are predicted."""
+    return (model.predict_proba if hasattr(model, "classes_") else model.predict)(X)
 
 
 def deviations(kept: dict, found: dict) -> dict[str, float]:

@@ -18,6 +18,7 @@ from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
 from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
 from sksparse_mlp.analysis._plot._slopes import SlopesDisplay
 from sksparse_mlp.analysis._plot._training_history import TrainingHistoryDisplay
+from sksparse_mlp.analysis._plot._variance_map import VarianceMapDisplay
 from sksparse_mlp.analysis._plot._weight_distribution import WeightDistributionDisplay
 from sksparse_mlp.analysis._report import report
 from sksparse_mlp.analysis._topology import Connectivity, connectivity
@@ -37,6 +38,7 @@ __all__ = [
     "PreActivationDisplay",
     "SlopesDisplay",
     "TrainingHistoryDisplay",
+    "VarianceMapDisplay",
     "WeightDistributionDisplay",
     "average_ratioed_accuracy",
     "connectivity",

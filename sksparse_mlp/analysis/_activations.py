@@ -1,9 +1,9 @@
 """The outputs of hidden layers as features."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -64,7 +64,7 @@ class NodeTransformer(TransformerMixin, Analyser):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Get the names of the nodes, such as "layer1_node0".
 
         Parameters
@@ -115,7 +115,7 @@ class LayerActivations(NodeTransformer):
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier
+    estimator : SparseMLPClassifier or SparseMLPRegressor
         Fitted; a `FrozenEstimator` around it is allowed.
 
     layers : int, sequence of int or None, default=None
@@ -159,7 +159,9 @@ class LayerActivations(NodeTransformer):
         "stage": [StrOptions({"post", "pre"})],
     }
 
-    def __init__(self, estimator, *, layers=None, stage="post"):
+    def __init__(
+        self, estimator: Any, *, layers: Sequence[int] | None = None, stage: str = "post"
+    ) -> None:
         self.estimator = estimator
         self.layers = layers
         self.stage = stage
@@ -170,7 +172,7 @@ class LayerActivations(NodeTransformer):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Take note of the features and decide between arrays and CSR.
 
         Parameters
@@ -196,7 +198,7 @@ class LayerActivations(NodeTransformer):
         self.sparse_output_ = self._is_mostly_zero(estimator, X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Compute the values of the nodes.
 
         Parameters

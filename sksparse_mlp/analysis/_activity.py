@@ -1,7 +1,7 @@
 """Which nodes are on, for which classes."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -12,23 +12,23 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sksparse_mlp._mlp import SparseMLPClassifier
+from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._activations import NodeTransformer, rows_from
-from sksparse_mlp.analysis._layers import Analyser, checked_data, class_codes, passes
+from sksparse_mlp.analysis._layers import Analyser, checked_data, groups, passes
 
-# What analysers of classes take.
-CLASSIFIER: list = [SparseMLPClassifier, FrozenEstimator]
+# What analysers take.
+NETWORK: list = [BaseSparseMLP, FrozenEstimator]
 
 
-def labelled_data(analyser: Analyser, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-    """X as the analyser's estimator computes with it, and class indices from labels y.
+def grouped_data(analyser: Analyser, X: Any, y: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+    """X as the analyser's estimator computes with it, and its `groups`.
 
     The analyser takes note of the features.
     """
     estimator = analyser._fitted()
     validate_data(analyser, X, y, skip_check_array=True)
     X = checked_data(estimator, X)
-    return X, class_codes(estimator, X, y)
+    return X, *groups(estimator, X, y)
 
 
 def nodes_frame(pandas: Any, values: list[np.ndarray], columns: Any) -> Any:
@@ -50,7 +50,7 @@ class NodeActivity(NodeTransformer):
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier
+    estimator : SparseMLPClassifier or SparseMLPRegressor
         Fitted; a `FrozenEstimator` around it is allowed.
 
     Attributes
@@ -63,7 +63,8 @@ class NodeActivity(NodeTransformer):
         Share of the samples for which a node is off, the mean over the layer's nodes
         that are not dead; NaN if all are.
     classes_ : ndarray of shape (n_classes,)
-        The estimator's classes.
+        The estimator's classes. For a regressor, or with any number of labels per sample,
+        the one group "all", to which all samples belong.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -91,9 +92,9 @@ class NodeActivity(NodeTransformer):
     (150, 30)
     """
 
-    _parameter_constraints: dict = {"estimator": CLASSIFIER}
+    _parameter_constraints: dict = {"estimator": NETWORK}
 
-    def __init__(self, estimator):
+    def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
     def __sklearn_tags__(self):
@@ -102,7 +103,7 @@ class NodeActivity(NodeTransformer):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> Self:
         """Count for how many samples of each class each node is on.
 
         Parameters
@@ -110,7 +111,8 @@ class NodeActivity(NodeTransformer):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples as the estimator takes them; they pass batch by batch.
         y : array-like of shape (n_samples,)
-            Their labels, with every class of the estimator.
+            Their labels, with every class of the estimator; not looked at where
+            `classes_` is "all".
 
         Returns
         -------
@@ -125,8 +127,7 @@ class NodeActivity(NodeTransformer):
             If the estimator is not fitted.
         """
         estimator = self._fitted()
-        X, codes = labelled_data(self, X, y)
-        self.classes_ = estimator.classes_.copy()
+        X, self.classes_, codes = grouped_data(self, X, y)
         n_samples = np.bincount(codes)
         counts = self._counts(estimator._fitted_network(), X, codes)
         self.activity_ = [n_on / n_samples for n_on in counts]
@@ -134,7 +135,7 @@ class NodeActivity(NodeTransformer):
         self.sparsity_ = np.array([_sparsity(n_on, codes.size) for n_on in counts])
         return self
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Say which nodes of all hidden layers are on.
 
         Parameters
@@ -162,7 +163,7 @@ class NodeActivity(NodeTransformer):
         shape = X.shape[0], self._n_nodes(estimator)
         return rows_from(on, shape, bool, as_sparse=as_sparse)
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """Make a data frame of `activity_`.
 
         Returns

@@ -1,8 +1,9 @@
 """How the values of nodes are distributed, for each class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -10,7 +11,7 @@ from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp.analysis._activity import CLASSIFIER, labelled_data, nodes_frame
+from sksparse_mlp.analysis._activity import NETWORK, grouped_data, nodes_frame
 from sksparse_mlp.analysis._layers import Analyser, passes
 from sksparse_mlp.core import kernels
 
@@ -53,7 +54,7 @@ class Cells:
     Between them are bins, those below zero of one width, those above of another.
     """
 
-    def __init__(self, ends: Ends, n_classes: int, n_samples: int):
+    def __init__(self, ends: Ends, n_classes: int, n_samples: int) -> None:
         low, high = ends.low, ends.high
         self.low, self.high = low, high
         self.middle = np.clip(0.0, low, high)
@@ -135,7 +136,7 @@ class ActivationDistributions(Analyser):
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier
+    estimator : SparseMLPClassifier or SparseMLPRegressor
         Fitted; a `FrozenEstimator` around it is allowed.
 
     n_bins : int, default=32
@@ -162,7 +163,8 @@ class ActivationDistributions(Analyser):
         classes. A node without range has edges that are all the same, and all its
         samples in the first bin.
     classes_ : ndarray of shape (n_classes,)
-        The estimator's classes.
+        The estimator's classes. For a regressor, or with any number of labels per sample,
+        the one group "all", to which all samples belong.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -187,12 +189,18 @@ class ActivationDistributions(Analyser):
     """
 
     _parameter_constraints: dict = {
-        "estimator": CLASSIFIER,
+        "estimator": NETWORK,
         "n_bins": [Interval(Integral, 1, None, closed="left")],
         "quantiles": ["array-like"],
     }
 
-    def __init__(self, estimator, *, n_bins=32, quantiles=(0.05, 0.25, 0.5, 0.75, 0.95)):
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        n_bins: int = 32,
+        quantiles: Sequence[float] | None = (0.05, 0.25, 0.5, 0.75, 0.95),
+    ) -> None:
         self.estimator = estimator
         self.n_bins = n_bins
         self.quantiles = quantiles
@@ -204,7 +212,7 @@ class ActivationDistributions(Analyser):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> Self:
         """Find the distributions.
 
         Parameters
@@ -212,7 +220,8 @@ class ActivationDistributions(Analyser):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples as the estimator takes them; they pass batch by batch.
         y : array-like of shape (n_samples,)
-            Their labels, with every class of the estimator.
+            Their labels, with every class of the estimator; not looked at where
+            `classes_` is "all".
 
         Returns
         -------
@@ -228,8 +237,7 @@ class ActivationDistributions(Analyser):
         """
         shares = self._shares()
         estimator = self._fitted()
-        X, codes = labelled_data(self, X, y)
-        self.classes_ = estimator.classes_.copy()
+        X, self.classes_, codes = grouped_data(self, X, y)
         network = estimator._fitted_network()
         ends = _ranges(network, X)
         cells, self.histograms_ = self._count(network, X, codes, ends)
@@ -243,7 +251,7 @@ class ActivationDistributions(Analyser):
         self.quantiles_ = {k: [layer[1:] for layer in found[k]] for k in STAGES}
         return self
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """Make a data frame of `medians_`.
 
         Returns

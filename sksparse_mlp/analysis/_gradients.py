@@ -1,10 +1,10 @@
 """Whether gradients reach every layer of a fitted network."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
@@ -18,22 +18,28 @@ _CONSTRAINTS = {"norm": [Interval(Real, 1, None, closed="both")]}
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def gradient_flow(
-    estimator, X, y: ArrayLike, *, norm: float = 1, sample_weight: ArrayLike | None = None
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    norm: float = 1,
+    sample_weight: ArrayLike | None = None,
 ) -> np.ndarray:
     """Compute the norm of the loss gradient in each layer of weights.
 
     ``||dL/dW_n||_p`` for each layer n, over the connections that exist. L is the mean
-    cross-entropy in nats, without the L2 penalty. The network is as it predicts: without
-    dropout, and batch normalisation uses its moving averages.
+    cross-entropy in nats of a classifier, half of the mean squared error of a regressor
+    (its sum over the targets), without the L2 penalty. The network is as it predicts:
+    without dropout, and batch normalisation uses its moving averages.
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier
+    estimator : SparseMLPClassifier or SparseMLPRegressor
         Fitted.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Any samples, such as those of the training; they pass the layers in batches.
-    y : array-like of shape (n_samples,)
-        Their labels, all from the estimator's `classes_`.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Their labels, all from the estimator's `classes_`, or their targets.
     norm : float, default=1
         The p of the norm, in [1, inf].
     sample_weight : array-like of shape (n_samples,), default=None
@@ -42,7 +48,7 @@ def gradient_flow(
     Returns
     -------
     ndarray of shape (n_layers_ - 1,), dtype float64
-        From the first layer to the output layer, in nats per unit of weight.
+        From the first layer to the output layer, in units of the loss per unit of weight.
 
     Raises
     ------
@@ -50,7 +56,8 @@ def gradient_flow(
         If the estimator is not fitted.
     ValueError
         If ``norm`` is below 1, X has another number of features than in `fit`, y a label
-        that is not among `classes_`, or ``sample_weight`` no positive entry.
+        that is not among `classes_` or another number of targets, or ``sample_weight`` no
+        positive entry.
 
     See Also
     --------
@@ -81,7 +88,12 @@ def gradient_flow(
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def effective_gradient_flow(
-    estimator, X, y: ArrayLike, *, norm: float = 1, sample_weight: ArrayLike | None = None
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    norm: float = 1,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
     """Compute the mean over the layers of weights of the norm of the loss gradient.
 
@@ -91,12 +103,12 @@ def effective_gradient_flow(
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier
+    estimator : SparseMLPClassifier or SparseMLPRegressor
         Fitted.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Any samples, such as those of the training.
-    y : array-like of shape (n_samples,)
-        Their labels, all from the estimator's `classes_`.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Their labels, all from the estimator's `classes_`, or their targets.
     norm : float, default=1
         The p of the norm, in [1, inf].
     sample_weight : array-like of shape (n_samples,), default=None
@@ -105,7 +117,7 @@ def effective_gradient_flow(
     Returns
     -------
     float
-        In nats per unit of weight.
+        In units of the loss per unit of weight.
 
     Raises
     ------
@@ -140,22 +152,10 @@ def effective_gradient_flow(
 
 def _samples(estimator, X, y, sample_weight):
     """The samples as the core takes them, with weights up to 1."""
+    targets = estimator._targets(X, y)
     X = checked_data(estimator, X)
-    check_consistent_length(X, y)
     weights = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
     weights = (weights / weights.max()).astype(X.dtype)
-    return Samples(X, _codes(estimator, y), weights, np.arange(X.shape[0]))
-
-
-def _codes(estimator, y):
-    """Indices into the classes, of which some may have no samples."""
-    classes, y = estimator.classes_, column_or_1d(y)
-    unknown = np.setdiff1d(y, classes)
-    if unknown.size:
-        raise ValueError(
-            f"y has labels {unknown.tolist()} that are not among the estimator's classes "
-            f"{classes.tolist()}."
-        )
-    return np.searchsorted(classes, y)
+    return Samples(X, targets, weights, np.arange(X.shape[0]))

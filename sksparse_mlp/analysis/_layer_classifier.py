@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import log_softmax
@@ -232,7 +232,14 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         "bandwidth": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(self, estimator, *, layer, system="discrete", bandwidth=0.2):
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        layer: int,
+        system: str = "discrete",
+        bandwidth: float = 0.2,
+    ) -> None:
         self.estimator = estimator
         self.layer = layer
         self.system = system
@@ -244,7 +251,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> Self:
         """Estimate the likelihoods of the nodes' states in each class.
 
         Parameters
@@ -275,7 +282,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         self.class_prior_ = np.bincount(codes) / codes.size
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict labels.
 
         Parameters
@@ -289,7 +296,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         log_probabilities = self.predict_log_proba(X)
         return self.classes_[np.argmax(log_probabilities, axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities.
 
         Parameters
@@ -303,7 +310,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         """
         return np.exp(self.predict_log_proba(X))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of class probabilities, exact where these underflow.
 
         Parameters
@@ -323,7 +330,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         joint += np.log(self.class_prior_)
         return log_softmax(joint, axis=1)
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Class probabilities, as from `predict_proba`.
 
         Parameters
@@ -336,7 +343,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         """
         return self.predict_proba(X)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of `transform`, such as "layer1_class_setosa".
 
         Parameters
@@ -379,6 +386,19 @@ class LayerAccuracies:
         layer to the last; NaN where the layer's activation does not allow the system.
     network_train, network_test : float
         The same for the network.
+
+    See Also
+    --------
+    layer_accuracies : Makes them of a fitted network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksparse_mlp.analysis import LayerAccuracies
+    >>> shares = np.array([[0.75, 0.875]])
+    >>> accuracies = LayerAccuracies(("discrete",), shares, shares - 0.25, 1.0, 0.75)
+    >>> accuracies.to_pandas()["test", "discrete"].tolist()
+    [0.5, 0.625]
     """
 
     systems: tuple[str, ...]
@@ -387,7 +407,7 @@ class LayerAccuracies:
     network_train: float
     network_test: float
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """The accuracies as a table.
 
         Returns

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from sksparse_mlp._base import BaseEstimator
 from sksparse_mlp.core.network import Batch, Network
 from sksparse_mlp.core.samples import gather
 from sksparse_mlp.core.workers import ALONE
@@ -45,14 +46,41 @@ def checked_data(estimator: Any, X: Any) -> Any:
     return X.astype(estimator.coefs_[0].dtype, copy=False)
 
 
+def groups(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Names of groups of the samples X, and the group's index of each, of dtype intp.
+
+    The groups are the classes; where the estimator has no single label per sample, all
+    samples are one group and y is not looked at.
+
+    Raises
+    ------
+    ValueError
+        As from `class_codes`.
+    """
+    if estimator._has_single_labels:
+        return estimator.classes_.copy(), class_codes(estimator, X, y)
+    return np.array(["all"]), np.zeros(X.shape[0], np.intp)
+
+
+def check_single_labels(estimator: Any) -> None:
+    """Refuse a fitted estimator whose targets are not one label per sample."""
+    if not estimator._has_single_labels:
+        raise ValueError(
+            "This needs a classifier that was fitted to one label per sample, and not a "
+            f"{type(estimator).__name__} fitted to other targets."
+        )
+
+
 def class_codes(estimator: Any, X: Any, y: Any) -> np.ndarray:
     """Indices into the estimator's `classes_` of the labels y of X, of dtype intp.
 
     Raises
     ------
     ValueError
-        If y has other labels or another length, or a class has no samples.
+        If the estimator is not a classifier with one label per sample, y has other labels
+        or another length, or a class has no samples.
     """
+    check_single_labels(estimator)
     classes = estimator.classes_
     y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)

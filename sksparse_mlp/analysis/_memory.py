@@ -1,9 +1,11 @@
 """How much memory a fitted network takes, and how much a dense one of its sizes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from scipy import sparse
+from sklearn.utils._optional_dependencies import check_pandas_support
 
 from sksparse_mlp.analysis._layers import fitted
 from sksparse_mlp.core.optimizers import OPTIMIZERS
@@ -35,6 +37,20 @@ class MemoryFootprint:
         The same with the biases.
     n_dense_parameters : int
         Weights and biases of full layers of the same sizes.
+
+    See Also
+    --------
+    memory_footprint : Makes it of a fitted network.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sksparse_mlp import SparseMLPClassifier
+    >>> from sksparse_mlp.analysis import memory_footprint
+    >>> clf = SparseMLPClassifier((20, 10), epsilon=2, max_iter=1, random_state=0)
+    >>> footprint = memory_footprint(clf.fit(*load_iris(return_X_y=True)))
+    >>> float(footprint.to_pandas().loc["n_connections"])
+    134.0
     """
 
     prediction_bytes: int
@@ -50,8 +66,26 @@ class MemoryFootprint:
         """How many times `n_parameters` the dense network has (Chouliaras 2021)."""
         return self.n_dense_parameters / self.n_parameters
 
+    def to_pandas(self) -> Any:
+        """All of it as one column.
 
-def memory_footprint(estimator) -> MemoryFootprint:
+        Returns
+        -------
+        pandas.Series of dtype float64
+            The attributes and `compression_rate` by name; several of them make a table
+            by ``pandas.DataFrame``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = check_pandas_support("MemoryFootprint.to_pandas")
+        figures = asdict(self) | {"compression_rate": self.compression_rate}
+        return pandas.Series(figures, dtype=float)
+
+
+def memory_footprint(estimator: Any) -> MemoryFootprint:
     """Count the bytes and the parameters of a fitted network.
 
     Bytes are those of the arrays that hold the network, without activations, data, and
@@ -59,7 +93,7 @@ def memory_footprint(estimator) -> MemoryFootprint:
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier
+    estimator : SparseMLPClassifier or SparseMLPRegressor
         Fitted. Its `solver`, `growth` and dtype are those that count.
 
     Returns

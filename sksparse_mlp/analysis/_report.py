@@ -17,11 +17,11 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 import sksparse_mlp
-from sksparse_mlp._mlp import SparseMLPClassifier
+from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
 from sksparse_mlp.analysis._layer_classifier import LayerAccuracies, layer_accuracies
-from sksparse_mlp.analysis._layers import fitted
+from sksparse_mlp.analysis._layers import check_single_labels, fitted
 from sksparse_mlp.analysis._memory import memory_footprint
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
@@ -167,8 +167,9 @@ def report(
     TypeError
         If the estimator is not a `SparseMLPClassifier`.
     ValueError
-        If the data do not suit the estimator, only one of ``X_test`` and ``y_test`` is
-        given, or ``image_shape`` does not suit the number of features.
+        If the estimator was fitted to several labels per sample, the data do not suit it,
+        only one of ``X_test`` and ``y_test`` is given, or ``image_shape`` does not suit
+        the number of features.
     OSError
         If the file cannot be written.
     ImportError, sklearn.exceptions.NotFittedError
@@ -216,9 +217,12 @@ def _checked_estimator(estimator):
     if not isinstance(inner, SparseMLPClassifier):
         raise TypeError(
             f"report takes a fitted SparseMLPClassifier, got {type(estimator).__name__}. "
-            "Of a Pipeline, give the last step, and data that passed the steps before."
+            "Of a Pipeline, give the last step, and data that passed the steps before. Of "
+            "a regressor, draw the Displays that take one."
         )
-    return fitted(estimator)
+    inner = fitted(estimator)
+    check_single_labels(inner)
+    return inner
 
 
 def _findings(estimator, X, y, X_test, y_test, image_shape):

@@ -1,6 +1,7 @@
 """How the neurons of a fitted network are connected."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +18,20 @@ class Connectivity:
         Number of connections from each input neuron of the layer.
     in_degrees : ndarray of shape (n_out,), dtype int64
         Number of connections to each output neuron of the layer.
+
+    See Also
+    --------
+    connectivity : Makes them, for each layer of a network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksparse_mlp.analysis import Connectivity
+    >>> layer = Connectivity(np.array([2, 0, 1, 1]), np.array([3, 1]))
+    >>> layer.share_of_inputs_in_use
+    0.75
+    >>> layer.distribution("in")
+    array([0, 1, 0, 1])
     """
 
     out_degrees: np.ndarray
@@ -56,12 +71,12 @@ class Connectivity:
         return np.bincount(self.in_degrees if side == "in" else self.out_degrees)
 
 
-def connectivity(estimator) -> list[Connectivity]:
+def connectivity(estimator: Any) -> list[Connectivity]:
     """Degrees of the neurons in each layer of a fitted network.
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier
+    estimator : SparseMLPClassifier or SparseMLPRegressor
         Fitted.
 
     Returns

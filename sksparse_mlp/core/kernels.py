@@ -673,16 +673,36 @@ def softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
 
 @kernel
 def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
-    """Weighted cross-entropy of the logistic of ``z[0]`` for some samples.
+    """Weighted cross-entropy of the logistic of ``z`` for some samples, summed over labels.
 
-    ``y[rows]`` are 0 or 1.
+    ``y[rows]`` are 0 or 1 for each label.
     """
     for s in range(start, stop):
-        target, weight, value = y[rows[s]], weights[rows[s]], z[0, s]
-        wrong = -value if target == 1 else value
-        losses[s] = weight * (max(wrong, 0.0) + math.log1p(math.exp(-abs(value))))
-        delta = weight * (_logistic(value) - target)
-        dz[0, s] = 0.0 if abs(delta) < tiny else delta
+        weight, total = weights[rows[s]], 0.0
+        for k in range(z.shape[0]):
+            target, value = y[rows[s], k], z[k, s]
+            wrong = -value if target == 1 else value
+            total += max(wrong, 0.0) + math.log1p(math.exp(-abs(value)))
+            delta = weight * (_logistic(value) - target)
+            dz[k, s] = 0.0 if abs(delta) < tiny else delta
+        losses[s] = weight * total
+
+
+@kernel
+def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
+    """Weighted half of the squared error for some samples, the mean over the outputs.
+
+    ``y[rows]`` are the targets of each output. As in scikit-learn the gradient is that of
+    the sum over the outputs: what one output learns does not depend on their number.
+    """
+    for s in range(start, stop):
+        weight, total = weights[rows[s]], 0.0
+        for k in range(z.shape[0]):
+            error = z[k, s] - y[rows[s], k]
+            total += np.float64(error) * np.float64(error)
+            delta = weight * error
+            dz[k, s] = 0.0 if abs(delta) < tiny else delta
+        losses[s] = 0.5 * weight * total / z.shape[0]
 
 
 # --- batches --------------------------------------------------------------------------

@@ -29,8 +29,9 @@ class Samples:
     Attributes
     ----------
     X : C-contiguous ndarray or CSR matrix of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,), dtype intp
-        Class indices.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Class indices of dtype intp, labels (0 or 1) of dtype int8, or numbers of the dtype
+        of the weights.
     weights : ndarray of shape (n_samples,)
         Sample weights, of the dtype in which the network computes.
     rows : ndarray of shape (n_rows,), dtype intp
@@ -48,11 +49,6 @@ class Samples:
 
     def mean_weight(self) -> float:
         return float(np.mean(self.weights[self.rows], dtype=np.float64))
-
-    def accuracy(self, predicted: np.ndarray) -> float:
-        """Weighted share of the rows whose predicted class index is right."""
-        correct = self.y[self.rows] == predicted
-        return float(np.average(correct, weights=self.weights[self.rows]))
 
     def total_if_counts(self) -> float:
         """Sum of the weights if all are whole numbers, infinity otherwise."""
@@ -73,4 +69,4 @@ class Samples:
         row = self.X[self.rows[[i]]]
         row = row.toarray() if sparse.issparse(row) else row
         # Adding zero makes -0.0 the same as 0.0.
-        return self.y[self.rows[i]], hashlib.blake2b((row + 0).tobytes()).digest()
+        return self.y[self.rows[i]].tolist(), hashlib.blake2b((row + 0).tobytes()).digest()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -72,7 +72,7 @@ class Training:
     data_rng : numpy.random.Generator
         Stream for shuffling and dropout.
     records_train_score : bool
-        Whether the records have the accuracy on the training samples.
+        Whether the records have the score of the training samples.
     records_gradient_flow : bool
         Whether they have the effective gradient flow of some of these.
     epoch, n_updates, n_seen : int
@@ -148,7 +148,7 @@ class Training:
         workers: Workers,
         n_epochs: int,
         last: dict | None = None,
-    ) -> Iterator[dict]:
+    ) -> Generator[dict, None, None]:
         """Train for up to ``n_epochs`` epochs and yield the record of each.
 
         Evolution between epochs happens when the next record is asked for, and is
@@ -364,9 +364,10 @@ class Training:
         workers.run(differentiate, 2 * network.work(buffers.size))
         return lambda depth: (buffers.inputs(depth), buffers.dz[depth])
 
-    def _score(self, validation, workers):
-        logits = self.network.logits(validation.X, validation.rows, workers)
-        return validation.accuracy(self.network.loss.predict(logits))
+    def _score(self, samples, workers):
+        rows, loss = samples.rows, self.network.loss
+        predicted = loss.predict(self.network.logits(samples.X, rows, workers))
+        return loss.score(samples.y[rows], predicted, samples.weights[rows])
 
 
 @dataclass

@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KernelDensity
 
 from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp.activations import CReLU
 from sksparse_mlp.analysis._activations import LayerActivations
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
@@ -25,8 +26,10 @@ from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
 from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
 from sksparse_mlp.analysis._plot._slopes import SlopesDisplay
 from sksparse_mlp.analysis._plot._training_history import TrainingHistoryDisplay
+from sksparse_mlp.analysis._plot._variance_map import VarianceMapDisplay
 from sksparse_mlp.analysis._plot._weight_distribution import WeightDistributionDisplay
 from sksparse_mlp.analysis._topology import connectivity
+from sksparse_mlp.initializers import edge_of_chaos
 
 mpl.use("Agg")
 
@@ -267,11 +270,8 @@ def test_history_has_a_panel_per_kind():
     display = TrainingHistoryDisplay.from_history(HISTORY)
     assert display.history is HISTORY
     assert list(display.lines_) == ["loss", "train_score", "validation_score", "zeta"]
-    assert [ax.get_ylabel() for ax in display.axes_] == [
-        "loss\n(nats)",
-        "accuracy\n(share)",
-        "zeta (share of\nconnections)",
-    ]
+    labels = [ax.get_ylabel() for ax in display.axes_]
+    assert labels == ["loss", "score", "zeta (share of\nconnections)"]
     assert [ax.get_xlabel() for ax in display.axes_] == ["", "", "epoch"]
     for line in display.lines_.values():
         assert_array_equal(line.get_xdata(), [3, 4, 5])
@@ -285,7 +285,7 @@ def test_history_with_gradient_flow():
     history = [record | {"effective_gradient_flow": 0.5} for record in HISTORY]
     display = TrainingHistoryDisplay.from_history(history)
     assert_array_equal(display.lines_["effective_gradient_flow"].get_ydata(), [0.5] * 3)
-    assert display.axes_[-1].get_ylabel() == "gradient flow\n(nats per weight)"
+    assert display.axes_[-1].get_ylabel() == "gradient flow\n(loss per weight)"
 
 
 def test_history_lines_differ_in_grey():
@@ -762,3 +762,36 @@ def test_weights_in_another_layout(fitted):
 def test_bins_of_weights_must_be_positive(fitted):
     with pytest.raises(ValueError, match="bins"):
         WeightDistributionDisplay.from_estimator(fitted[0], n_bins=0)
+
+
+# --- variance maps --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("clip", "n_others"), [(1.0, 0), (2.0, 2)])
+def test_variance_map_crosses_the_diagonal_at_its_fixed_points(clip, n_others):
+    point = edge_of_chaos(CReLU(threshold=1.0, clip=clip))
+    display = VarianceMapDisplay.from_point(point)
+    q, variances = display.line_.get_data()
+    assert_allclose(variances, point.variance_map(q))
+    assert q[-1] > point.fixed_points[-1]
+    assert_array_equal(display.target_.get_data(), [[1], [1]])
+    others = point.fixed_points[point.fixed_points != 1]
+    assert len(others) == n_others
+    assert_array_equal(display.others_.get_data(), [others, others])
+    _, labels = display.ax_.get_legend_handles_labels()
+    assert ("other fixed points" in labels) == bool(n_others)
+    assert all(text.get_fontsize() >= SMALLEST_FONT for text in texts_of(display.figure_))
+
+
+def test_variance_map_of_a_name_on_given_axes():
+    ax = plt.figure().subplots()
+    display = VarianceMapDisplay.from_activation("tanh", 0.7, ax=ax)
+    assert display.ax_ is ax
+    assert_allclose(display.variances, edge_of_chaos("tanh", 0.7).variance_map(display.q))
+    assert display.figure_.axes == [ax]
+
+
+def test_variance_map_needs_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"VarianceMapDisplay\.plot"):
+        VarianceMapDisplay.from_activation("cst")

@@ -235,3 +235,12 @@ def test_a_frozen_estimator_will_do(mlp, multiclass):
 def test_an_unfitted_estimator_is_refused(mlp):
     with pytest.raises(NotFittedError):
         memory_footprint(mlp())
+
+
+def test_table_has_every_figure(mlp, multiclass):
+    footprint = memory_footprint(mlp().fit(*multiclass))
+    table = footprint.to_pandas()
+    assert table.index.tolist() == [*vars(footprint), "compression_rate"]
+    assert table.to_dict() == vars(footprint) | {
+        "compression_rate": footprint.compression_rate
+    }

@@ -10,14 +10,24 @@ from sksparse_mlp.core import workers
 from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer
-from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
+from sksparse_mlp.core.losses import (
+    LogisticCrossEntropy,
+    MultilabelCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 from sksparse_mlp.core.network import Dropout, Network
 from sksparse_mlp.core.workers import ALONE, Member, Workers
 from sksparse_mlp.initializers import HeNormal
 from sksparse_mlp.schedules import Constant
 from sksparse_mlp.topology import RandomGrowth
 
-N_OUTPUTS = {SoftmaxCrossEntropy: 3, LogisticCrossEntropy: 1}
+N_OUTPUTS = {
+    SoftmaxCrossEntropy: 3,
+    LogisticCrossEntropy: 1,
+    MultilabelCrossEntropy: 3,
+    SquaredError: 1,
+}
 EPSILONS = {"sparse": 1.8, "full": 1e6}
 BATCH = 5
 HERE = Workers(n_jobs=1)
@@ -102,10 +112,20 @@ def assert_same_network(first, second):
             np.testing.assert_array_equal(one, two)
 
 
+def random_targets(loss, size, rng, n_outputs=None):
+    """What the loss takes as ``y`` of so many samples."""
+    n_outputs = N_OUTPUTS[loss] if n_outputs is None else n_outputs
+    if loss is MultilabelCrossEntropy:
+        return rng.integers(2, size=(size, n_outputs), dtype=np.int8)
+    if loss is SquaredError:
+        return rng.standard_normal((size, n_outputs))
+    return rng.integers(max(2, n_outputs), size=size)
+
+
 def total_loss(network, batch, mask=None, skips=None):
     """The loss of a forward pass; leaves its gradient in ``batch.dz[-1]``."""
     rng = np.random.default_rng(3)
-    y = rng.integers(max(2, network.sizes[-1]), size=BATCH)
+    y = random_targets(network.loss, BATCH, rng)
     network.forward(batch, ALONE, training=True, mask=mask)
     if skips is not None:
         skips.forward(batch, 0, network.sizes[-1])

@@ -6,12 +6,23 @@ from dataclasses import replace
 import networks
 import numpy as np
 import pytest
-from networks import HERE, central_differences, new_network, share_all_work
+from networks import (
+    HERE,
+    central_differences,
+    new_network,
+    random_targets,
+    share_all_work,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, special
 
 from sksparse_mlp.core.gradients import gradient_flow, mean_gradients, observed
-from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
+from sksparse_mlp.core.losses import (
+    LogisticCrossEntropy,
+    MultilabelCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.workers import Workers
 
@@ -19,20 +30,28 @@ by_norm = pytest.mark.parametrize("norm", [False, True])
 by_loss = pytest.mark.parametrize("loss", networks.N_OUTPUTS)
 
 
-def new_samples(n_samples=23, dtype=np.float64, n_classes=2):
+def new_samples(n_samples=23, dtype=np.float64, loss=LogisticCrossEntropy):
     rng = np.random.default_rng(1)
     X = rng.standard_normal((n_samples, 6)).astype(dtype)
-    y, weights = rng.integers(n_classes, size=n_samples), rng.uniform(0, 2, n_samples)
+    y, weights = random_targets(loss, n_samples, rng), rng.uniform(0, 2, n_samples)
     rows = rng.permutation(n_samples)[: n_samples - 3]
     return Samples(X, y, weights.astype(dtype), rows)
 
 
+def losses_of(loss, logits, y):
+    """The loss of each sample."""
+    if loss is SquaredError:
+        return ((logits - y) ** 2).mean(axis=1) / 2
+    if loss is MultilabelCrossEntropy:
+        return -special.log_expit(np.where(y, logits, -logits)).sum(axis=1)
+    if loss is LogisticCrossEntropy:
+        logits = np.hstack([np.zeros_like(logits), logits])
+    return -special.log_softmax(logits, axis=1)[np.arange(len(y)), y]
+
+
 def mean_loss(network, samples):
     logits = network.logits(samples.X, samples.rows, HERE)
-    if network.loss is LogisticCrossEntropy:
-        logits = np.hstack([np.zeros_like(logits), logits])
-    logarithms = special.log_softmax(logits, axis=1)
-    losses = -logarithms[np.arange(samples.rows.size), samples.y[samples.rows]]
+    losses = losses_of(network.loss, logits, samples.y[samples.rows])
     return np.average(losses, weights=samples.weights[samples.rows])
 
 
@@ -49,7 +68,7 @@ def assert_all_equal(actual, expected, **tolerances):
 @by_loss
 @pytest.mark.parametrize("activation", ["tanh", "prelu", "srelu"])
 def test_gradients_are_the_numerical_derivatives(activation, loss, norm):
-    network, samples = new_network(activation, loss, norm=norm), new_samples()
+    network, samples = new_network(activation, loss, norm=norm), new_samples(loss=loss)
     actual = gradients_of(network, samples)
     for layer, gradient in zip(network.layers, actual, strict=True):
         slopes = central_differences(
@@ -70,7 +89,7 @@ def test_batches_of_any_size_give_the_same(size, norm):
 @by_loss
 def test_threads_give_the_same_bits(monkeypatch, loss, norm):
     share_all_work(monkeypatch)
-    network, samples = new_network("srelu", loss, norm=norm), new_samples(90)
+    network, samples = new_network("srelu", loss, norm=norm), new_samples(90, loss=loss)
     expected = gradients_of(network, samples, 40)
     with Workers(n_jobs=3) as workers:
         for _ in range(5):

@@ -154,7 +154,18 @@ def softmax_arguments(rng, dtype, batch):
 
 
 def logistic_arguments(rng, dtype, batch):
-    return loss_arguments(rng, dtype, batch, n_classes=1)
+    """One output with class indices, or three with labels."""
+    if batch % 2:
+        arguments = loss_arguments(rng, dtype, batch, n_classes=1)
+        return arguments | {"y": arguments["y"].reshape(-1, 1)}
+    arguments = loss_arguments(rng, dtype, batch, n_classes=3)
+    return arguments | {"y": rng.integers(2, size=(150, 3), dtype=np.int8)}
+
+
+def squared_error_arguments(rng, dtype, batch):
+    arguments = loss_arguments(rng, dtype, batch, n_classes=1 + batch % 4)
+    y = rng.standard_normal((150, len(arguments["z"]))).astype(dtype)
+    return arguments | {"y": y}
 
 
 def gather_arguments(rng, dtype, batch):
@@ -327,6 +338,7 @@ ARGUMENTS = {
     "dropout": elementwise_arguments,
     "softmax_cross_entropy": softmax_arguments,
     "logistic_cross_entropy": logistic_arguments,
+    "squared_error": squared_error_arguments,
     "gather_dense": gather_arguments,
     "gather_csr": gather_arguments,
     "merge_pattern": topology_arguments,
@@ -682,7 +694,9 @@ def test_dropout_scales_what_it_keeps():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["softmax_cross_entropy", "logistic_cross_entropy"])
+@pytest.mark.parametrize(
+    "name", ["softmax_cross_entropy", "logistic_cross_entropy", "squared_error"]
+)
 def test_loss_is_exact_and_free_of_subnormals_at_extreme_logits(name, dtype):
     arguments = arguments_of(name, dtype, batch=128)
     tiny = float(np.finfo(dtype).tiny)

@@ -1,10 +1,19 @@
-"""Losses and their links: right values, stable at any logits."""
+"""Losses, their links and their scores: right values, stable at any logits."""
 
+import math
+
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
+from sklearn.metrics import accuracy_score, r2_score
 
-from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
+from sksparse_mlp.core.losses import (
+    LogisticCrossEntropy,
+    MultilabelCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 
 LOSSES = [SoftmaxCrossEntropy, LogisticCrossEntropy]
 DTYPES = [np.float32, np.float64]
@@ -136,3 +145,120 @@ def test_value_shows_logits_that_are_not_finite(loss, bad):
     y[5] = 0
     losses, _ = value_and_gradient(loss, logits, y, weights)
     np.testing.assert_array_equal(np.isfinite(losses), np.arange(y.size) != 5)
+
+
+# --- several labels per sample --------------------------------------------------------
+
+
+def labels_sample(size, dtype):
+    """Logits of four labels, indicators and sample weights."""
+    rng = np.random.default_rng(2)
+    logits = (size * rng.uniform(-1, 1, (60, 4))).astype(dtype)
+    y = rng.integers(2, size=logits.shape, dtype=np.int8)
+    return logits, y, rng.exponential(size=len(y)).astype(dtype)
+
+
+@by_dtype
+@by_size
+def test_labels_are_as_many_binary_problems(dtype, size):
+    logits, y, weights = labels_sample(size, dtype)
+    losses, gradient = value_and_gradient(MultilabelCrossEntropy, logits, y, weights)
+    binary = [
+        value_and_gradient(LogisticCrossEntropy, logits[:, [k]], y[:, k].copy(), weights)
+        for k in range(4)
+    ]
+    expected = np.sum([values for values, _ in binary], axis=0)
+    np.testing.assert_allclose(losses, expected, rtol=1e3 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(gradient, np.hstack([one for _, one in binary]))
+
+
+@by_dtype
+@by_size
+def test_probabilities_of_labels_are_those_of_many_digits(dtype, size):
+    logits = labels_sample(size, dtype)[0][:12]
+    tolerance = 20 * np.finfo(dtype).eps
+    with mpmath.workdps(50):
+        true = [[1 / (1 + mpmath.exp(-float(z))) for z in row] for row in logits]
+        expected = np.array(true, float)
+        logarithms = np.array([[mpmath.log(p) for p in row] for row in true], float)
+    actual = MultilabelCrossEntropy.predict_proba(logits)
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+    actual = MultilabelCrossEntropy.predict_log_proba(logits)
+    np.testing.assert_allclose(actual, logarithms, rtol=tolerance, atol=1e-44)
+
+
+def test_labels_are_predicted_from_one_half():
+    logits = np.array([[0.1, -3.0], [0.0, 2.0]])
+    predicted = MultilabelCrossEntropy.predict(logits)
+    np.testing.assert_array_equal(predicted, [[1, 0], [0, 1]])
+
+
+# --- squared error --------------------------------------------------------------------
+
+
+@by_dtype
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("size", [1e-12, 1, 1e12])
+def test_squared_error_is_that_of_many_digits(dtype, n_outputs, size):
+    rng = np.random.default_rng(0)
+    outputs, y = (size * rng.standard_normal((2, 30, n_outputs))).astype(dtype)
+    weights = rng.exponential(size=30).astype(dtype)
+    losses, gradient = value_and_gradient(SquaredError, outputs, y, weights)
+    for k in range(30):
+        # Rounded once, as two numbers of the dtype cannot but be subtracted.
+        errors = [mpmath.mpf(float(error)) for error in outputs[k] - y[k]]
+        weight = mpmath.mpf(float(weights[k]))
+        true = weight * mpmath.fsum(error**2 for error in errors) / n_outputs / 2
+        assert losses[k] == pytest.approx(float(true), rel=1e-14)
+        expected = [float(weight * error) for error in errors]
+        rounding = 2 * np.finfo(dtype).eps
+        np.testing.assert_allclose(gradient[k], expected, rtol=rounding)
+
+
+def test_squared_error_of_large_float32_does_not_overflow():
+    outputs, y = np.full((2, 1), 1e30, np.float32), np.full((2, 1), -1e30, np.float32)
+    losses, gradient = value_and_gradient(SquaredError, outputs, y, np.ones(2, np.float32))
+    np.testing.assert_allclose(losses, 2e60, rtol=1e-6)
+    np.testing.assert_allclose(gradient, 2e30, rtol=1e-6)
+
+
+# --- scores ---------------------------------------------------------------------------
+
+
+@by_dtype
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_r2_is_that_of_scikit_learn(dtype, n_outputs):
+    rng = np.random.default_rng(0)
+    y, noise = rng.standard_normal((2, 40, n_outputs)).astype(dtype)
+    weights = rng.exponential(size=40).astype(dtype)
+    for predicted in (y + noise, y, np.zeros_like(y)):
+        expected = r2_score(y, predicted, sample_weight=weights)
+        assert SquaredError.score(y, predicted, weights) == pytest.approx(expected)
+
+
+def test_r2_of_constant_targets_is_that_of_scikit_learn():
+    y, weights = np.full((5, 2), 3.0), np.ones(5)
+    near = y + np.array([0.0, 0.5])
+    for predicted in (y, near, near + 1):
+        expected = r2_score(y, predicted)
+        assert SquaredError.score(y, predicted, weights) == expected
+
+
+def test_r2_of_one_sample_is_undefined():
+    assert math.isnan(SquaredError.score(np.ones((1, 1)), np.ones((1, 1)), np.ones(1)))
+
+
+def test_r2_of_overflowing_errors_is_minus_infinity():
+    y = np.array([[0.0], [1.0]])
+    assert SquaredError.score(y, y + 1e200, np.ones(2)) == -math.inf
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 3)])
+def test_accuracy_is_that_of_scikit_learn(shape):
+    rng = np.random.default_rng(0)
+    y, predicted = rng.integers(2, size=(2, *shape))
+    weights = rng.exponential(size=50)
+    expected = accuracy_score(y, predicted, sample_weight=weights)
+    loss = LogisticCrossEntropy if len(shape) == 1 else MultilabelCrossEntropy
+    assert 0 < expected < 1
+    assert loss.score(y, predicted, weights) == pytest.approx(expected)

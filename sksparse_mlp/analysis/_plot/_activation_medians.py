@@ -1,5 +1,7 @@
 """What nodes typically put out, for each class."""
 
+from typing import Any, Self
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -63,19 +65,30 @@ class ActivationMediansDisplay(Display):
     (10, 3)
     """
 
-    def __init__(self, *, medians, classes, layer, stage):
+    def __init__(
+        self, *, medians: np.ndarray, classes: Any, layer: int, stage: str
+    ) -> None:
         self.medians = medians
         self.classes = classes
         self.layer = layer
         self.stage = stage
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, layer, stage="post", ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        layer: int,
+        stage: str = "post",
+        ax: Any = None,
+    ) -> Self:
         """Draw the medians of a fitted network's layer.
 
         Parameters
         ----------
-        estimator : SparseMLPClassifier
+        estimator : SparseMLPClassifier or SparseMLPRegressor
             Fitted; a `FrozenEstimator` around it is allowed.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
@@ -106,7 +119,9 @@ class ActivationMediansDisplay(Display):
         )
 
     @classmethod
-    def from_distributions(cls, distributions, *, layer, stage="post", ax=None):
+    def from_distributions(
+        cls, distributions: Any, *, layer: int, stage: str = "post", ax: Any = None
+    ) -> Self:
         """Draw what an `ActivationDistributions` has found.
 
         Parameters

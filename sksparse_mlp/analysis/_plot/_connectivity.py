@@ -1,6 +1,7 @@
 """How many connections the input neurons have."""
 
 import math
+from typing import Any, Self
 
 import numpy as np
 
@@ -45,17 +46,19 @@ class ConnectivityDisplay(Display):
     (8, 8)
     """
 
-    def __init__(self, *, degrees, image_shape=None):
+    def __init__(self, *, degrees: Any, image_shape: tuple[int, ...] | None = None) -> None:
         self.degrees = degrees
         self.image_shape = image_shape
 
     @classmethod
-    def from_estimator(cls, estimator, *, image_shape=None, ax=None):
+    def from_estimator(
+        cls, estimator: Any, *, image_shape: tuple[int, ...] | None = None, ax: Any = None
+    ) -> Self:
         """Draw the degrees of a fitted network's input neurons.
 
         Parameters
         ----------
-        estimator : SparseMLPClassifier
+        estimator : SparseMLPClassifier or SparseMLPRegressor
             Fitted; a `FrozenEstimator` around it is allowed.
         image_shape : tuple of int, default=None
             Rows, columns and perhaps channels, where inputs are images.
@@ -77,7 +80,13 @@ class ConnectivityDisplay(Display):
         return cls.from_connectivity(first, image_shape=image_shape, ax=ax)
 
     @classmethod
-    def from_connectivity(cls, connectivity, *, image_shape=None, ax=None):
+    def from_connectivity(
+        cls,
+        connectivity: Any,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw the degrees of the input neurons of a layer.
 
         Parameters

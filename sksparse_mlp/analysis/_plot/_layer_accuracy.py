@@ -1,5 +1,8 @@
 """How accurate hidden layers are as classifiers."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
 from sksparse_mlp.analysis._layer_classifier import layer_accuracies
@@ -61,7 +64,15 @@ class LayerAccuracyDisplay(Display):
     (3, 2)
     """
 
-    def __init__(self, *, systems, train, network_train, test=None, network_test=None):
+    def __init__(
+        self,
+        *,
+        systems: Sequence[str],
+        train: np.ndarray,
+        network_train: float,
+        test: np.ndarray | None = None,
+        network_test: float | None = None,
+    ) -> None:
         self.systems = systems
         self.train = train
         self.network_train = network_train
@@ -71,16 +82,16 @@ class LayerAccuracyDisplay(Display):
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X_train,
-        y_train,
-        X_test,
-        y_test,
+        estimator: Any,
+        X_train: Any,
+        y_train: Any,
+        X_test: Any,
+        y_test: Any,
         *,
-        systems=None,
-        bandwidth=0.2,
-        ax=None,
-    ):
+        systems: Sequence[str] | None = None,
+        bandwidth: float = 0.2,
+        ax: Any = None,
+    ) -> Self:
         """Draw the accuracies of a fitted network's layers.
 
         Parameters
@@ -121,7 +132,7 @@ class LayerAccuracyDisplay(Display):
         return cls.from_accuracies(accuracies, ax=ax)
 
     @classmethod
-    def from_accuracies(cls, accuracies, *, ax=None):
+    def from_accuracies(cls, accuracies: Any, *, ax: Any = None) -> Self:
         """Draw what `layer_accuracies` has found.
 
         Parameters

@@ -1,6 +1,8 @@
 """How often nodes are on, for each class, as a heat map."""
 
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -67,7 +69,9 @@ class NodeActivityDisplay(Display):
     [(3, 20), (3, 10)]
     """
 
-    def __init__(self, *, activity, dead_nodes, layers, n_layers, classes):
+    def __init__(
+        self, *, activity: Any, dead_nodes: Any, layers: Any, n_layers: int, classes: Any
+    ) -> None:
         self.activity = activity
         self.dead_nodes = dead_nodes
         self.layers = layers
@@ -75,12 +79,20 @@ class NodeActivityDisplay(Display):
         self.classes = classes
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, layers=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        layers: Sequence[int] | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw the activity of a fitted network's nodes.
 
         Parameters
         ----------
-        estimator : SparseMLPClassifier
+        estimator : SparseMLPClassifier or SparseMLPRegressor
             Fitted; a `FrozenEstimator` around it is allowed.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples.
@@ -106,7 +118,9 @@ class NodeActivityDisplay(Display):
         return cls.from_activity(NodeActivity(estimator).fit(X, y), layers=layers, ax=ax)
 
     @classmethod
-    def from_activity(cls, activity, *, layers=None, ax=None):
+    def from_activity(
+        cls, activity: Any, *, layers: Sequence[int] | None = None, ax: Any = None
+    ) -> Self:
         """Draw what a `NodeActivity` has found.
 
         Parameters

@@ -1,9 +1,11 @@
 """How the pre-activations of one node are distributed, for each class."""
 
+from typing import Any, Self
+
 import numpy as np
 from sklearn.neighbors import KernelDensity
 
-from sksparse_mlp.analysis._layers import checked_data, class_codes, fitted, passes
+from sksparse_mlp.analysis._layers import checked_data, fitted, groups, passes
 from sksparse_mlp.analysis._plot._display import (
     Display,
     draw_ridges,
@@ -65,7 +67,17 @@ class PreActivationDisplay(Display):
     (3, 30)
     """
 
-    def __init__(self, *, bin_edges, histograms, points, densities, classes, layer, node):
+    def __init__(
+        self,
+        *,
+        bin_edges: Any,
+        histograms: Any,
+        points: np.ndarray,
+        densities: np.ndarray,
+        classes: Any,
+        layer: int,
+        node: int,
+    ) -> None:
         self.bin_edges = bin_edges
         self.histograms = histograms
         self.points = points
@@ -76,18 +88,28 @@ class PreActivationDisplay(Display):
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, layer, node, bandwidth=0.2, n_bins=30, ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        layer: int,
+        node: int,
+        bandwidth: float = 0.2,
+        n_bins: int = 30,
+        ax: Any = None,
+    ) -> Self:
         """Draw the pre-activations of a fitted network's node.
 
         Parameters
         ----------
-        estimator : SparseMLPClassifier
+        estimator : SparseMLPClassifier or SparseMLPRegressor
             Fitted; a `FrozenEstimator` around it is allowed.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Samples; they pass batch by batch.
         y : array-like of shape (n_samples,)
-            Their labels, with every class of the estimator.
+            Their labels, with every class of the estimator; not looked at where it has no
+            single label per sample, and all samples make one histogram.
         layer : int
             The hidden layer, counted from 1.
         node : int
@@ -117,9 +139,9 @@ class PreActivationDisplay(Display):
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
         X = checked_data(estimator, X)
-        codes = class_codes(estimator, X, y)
+        classes, codes = groups(estimator, X, y)
         values = _pre_activations(estimator, X, layer, node)
-        by_class = [values[codes == code] for code in range(estimator.classes_.size)]
+        by_class = [values[codes == code] for code in range(classes.size)]
         edges = np.histogram_bin_edges(values, n_bins)
         points = _points(edges, bandwidth)
         display = cls(
@@ -127,7 +149,7 @@ class PreActivationDisplay(Display):
             histograms=np.stack([_histogram(own, edges) for own in by_class]),
             points=points,
             densities=np.stack([_density(own, points, bandwidth) for own in by_class]),
-            classes=estimator.classes_,
+            classes=classes,
             layer=layer,
             node=node,
         )

@@ -1,5 +1,7 @@
 """How the slopes of activations changed while a network was trained."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from sksparse_mlp.analysis._layers import fitted
@@ -52,17 +54,17 @@ class SlopesDisplay(Display):
     [1, 2]
     """
 
-    def __init__(self, *, epochs, quartiles):
+    def __init__(self, *, epochs: np.ndarray, quartiles: dict[int, np.ndarray]) -> None:
         self.epochs = epochs
         self.quartiles = quartiles
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the slopes of a fitted network.
 
         Parameters
         ----------
-        estimator : SparseMLPClassifier
+        estimator : SparseMLPClassifier or SparseMLPRegressor
             Fitted, with an activation that has slopes.
         ax : matplotlib Axes, default=None
             As in `plot`.
@@ -81,7 +83,7 @@ class SlopesDisplay(Display):
         return cls.from_history(fitted(estimator).history_, ax=ax)
 
     @classmethod
-    def from_history(cls, history, *, ax=None):
+    def from_history(cls, history: list[dict[str, Any]], *, ax: Any = None) -> Self:
         """Draw the slopes of a history.
 
         Parameters

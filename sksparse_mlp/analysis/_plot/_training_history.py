@@ -1,4 +1,6 @@
-"""How loss, accuracy, zeta and gradient flow went on while a network was trained."""
+"""How loss, score, zeta and gradient flow went on while a network was trained."""
+
+from typing import Any, Self
 
 import numpy as np
 
@@ -7,14 +9,11 @@ from sksparse_mlp.analysis._plot._display import Display, mark_every, panels
 
 # Panels from the top: axis label, and for each line the key in history_ and its name.
 PANELS = [
-    ("loss\n(nats)", {"loss": "training"}),
-    (
-        "accuracy\n(share)",
-        {"train_score": "training", "validation_score": "validation"},
-    ),
+    ("loss", {"loss": "training"}),
+    ("score", {"train_score": "training", "validation_score": "validation"}),
     ("zeta (share of\nconnections)", {"zeta": "zeta"}),
     (
-        "gradient flow\n(nats per weight)",
+        "gradient flow\n(loss per weight)",
         {"effective_gradient_flow": "effective gradient flow"},
     ),
 ]
@@ -26,8 +25,8 @@ STYLES = [("-", "o"), ("--", "s")]
 class TrainingHistoryDisplay(Display):
     """Loss, and what else was recorded, of each epoch.
 
-    One panel each for the loss, the accuracy on training and on validation samples, zeta
-    and the effective gradient flow, as far as they are in `history_`.
+    One panel each for the loss, the score (accuracy or R2) of training and of validation
+    samples, zeta and the effective gradient flow, as far as they are in `history_`.
 
     Parameters
     ----------
@@ -61,16 +60,16 @@ class TrainingHistoryDisplay(Display):
     ['loss', 'train_score', 'zeta']
     """
 
-    def __init__(self, *, history):
+    def __init__(self, *, history: list[dict[str, Any]]) -> None:
         self.history = history
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the history of a fitted network.
 
         Parameters
         ----------
-        estimator : SparseMLPClassifier
+        estimator : SparseMLPClassifier or SparseMLPRegressor
             Fitted.
         ax : matplotlib Axes, default=None
             As in `plot`.
@@ -89,7 +88,7 @@ class TrainingHistoryDisplay(Display):
         return cls.from_history(fitted(estimator).history_, ax=ax)
 
     @classmethod
-    def from_history(cls, history, *, ax=None):
+    def from_history(cls, history: list[dict[str, Any]], *, ax: Any = None) -> Self:
         """Draw a history.
 
         Parameters

@@ -1,5 +1,7 @@
 """How the weights of each layer are distributed."""
 
+from typing import Any, Self
+
 import numpy as np
 from scipy import sparse
 
@@ -44,17 +46,17 @@ class WeightDistributionDisplay(Display):
     array([48, 60, 26])
     """
 
-    def __init__(self, *, bin_edges, counts):
+    def __init__(self, *, bin_edges: Any, counts: Any) -> None:
         self.bin_edges = bin_edges
         self.counts = counts
 
     @classmethod
-    def from_estimator(cls, estimator, *, n_bins=61, ax=None):
+    def from_estimator(cls, estimator: Any, *, n_bins: int = 61, ax: Any = None) -> Self:
         """Draw the weights of a fitted network.
 
         Parameters
         ----------
-        estimator : SparseMLPClassifier
+        estimator : SparseMLPClassifier or SparseMLPRegressor
             Fitted; a `FrozenEstimator` around it is allowed.
         n_bins : int, default=61
             Number of bins between the smallest and the largest weight.

@@ -1,0 +1,47 @@
+"""What skops needs to know of this package to load its estimators without pickle."""
+
+from itertools import chain
+from typing import Any
+
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
+
+import sksparse_mlp
+from sksparse_mlp import analysis
+from sksparse_mlp.activations import ACTIVATIONS
+from sksparse_mlp.analysis._density import NodeDensities
+from sksparse_mlp.analysis._layer_classifier import _LayerModel
+from sksparse_mlp.initializers import INITIALIZERS
+from sksparse_mlp.schedules import ZETA_SCHEDULES
+from sksparse_mlp.topology import GROWTHS, PRUNINGS
+
+__all__ = ["TRUSTED_TYPES"]
+
+FAMILIES: tuple[dict[str, Any], ...] = (
+    ACTIVATIONS,
+    INITIALIZERS,
+    ZETA_SCHEDULES,
+    GROWTHS,
+    PRUNINGS,
+)
+
+
+def _estimators(module: Any) -> list[type]:
+    members = (vars(module)[name] for name in module.__all__)
+    return [m for m in members if isinstance(m, type) and issubclass(m, BaseEstimator)]
+
+
+def _trusted() -> list[str]:
+    classes = chain(
+        (csr_array, NodeDensities, _LayerModel),
+        _estimators(sksparse_mlp),
+        _estimators(analysis),
+        *(family.values() for family in FAMILIES),
+    )
+    return sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in classes)
+
+
+#: For ``trusted`` of skops.io.load and loads: every type, beside those that skops trusts by
+#: itself, that fitted estimators and analysers of this package are made of. Callbacks and
+#: the estimators of :mod:`sksparse_mlp.distributed` are not among them.
+TRUSTED_TYPES: list[str] = _trusted()
