@@ -42,7 +42,7 @@ SETUPS = {
         (8, 1, 1, "averaged"),
         (8, 8, 1, "averaged"),
     ],
-    "mnist": [REFERENCE, (2, 1, 1, "averaged"), (2, 2, 1, "restarted")],
+    "mnist": [REFERENCE, (2, 1, 1, "averaged")],
 }
 # Bytes per second of networks that are not here.
 LINKS = {"1 Gbit/s": 1e9 / 8, "10 Gbit/s": 1e10 / 8}

@@ -10,6 +10,7 @@ import pickle
 import tempfile
 import traceback
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 from sksparse_mlp.activations import ACTIVATIONS, CST, GAReLU, PReLU, SReLU
 from sksparse_mlp.core import workers
 from sksparse_mlp.core.layer import n_connections
@@ -176,11 +177,6 @@ def parameters(draw):
     return {name: draw(PARAMETERS[name]) for name in sorted(names | always)}
 
 
-bad_parameter = st.sampled_from(
-    [(name, value) for name, values in BAD.items() for value in values]
-)
-
-
 # --- features -------------------------------------------------------------------------
 
 # A column, from random numbers and the column before it.
@@ -291,7 +287,7 @@ BAD_FEATURES = {
     "unequal": lambda X: np.vstack([X, X]),
 }
 
-# --- labels and weights ---------------------------------------------------------------
+# --- targets and weights --------------------------------------------------------------
 
 LABELS = {
     "whole": lambda codes: codes,
@@ -311,9 +307,45 @@ BAD_LABELS = {
     "nan": lambda codes: np.where(codes > 0, np.nan, 1.0),
     "continuous": lambda codes: np.linspace(0.1, 0.7, codes.size),
     "mixed": lambda codes: np.array([0, "a", *codes][: codes.size], object),
-    "indicators": lambda codes: np.eye(4, dtype=int)[codes],
     "none": lambda codes: None,
     "too_many": lambda codes: [*codes, 0],
+}
+INDICATORS = {
+    "whole": lambda labels: labels,
+    "bool": lambda labels: labels.astype(bool),
+    "float": lambda labels: labels.astype(np.float32),
+    "fortran": np.asfortranarray,
+    "csr": sparse.csr_array,
+    "frame": pd.DataFrame,
+}
+BAD_INDICATORS = {
+    "nan": lambda labels: np.where(labels > 0, np.nan, 0.0),
+    "other_numbers": lambda labels: labels * 2 + np.arange(labels.shape[1]),
+    "none": lambda labels: None,
+    "too_many": lambda labels: np.vstack([labels, labels]),
+    "three_dimensions": lambda labels: labels[np.newaxis],
+}
+NUMBERS = {
+    "plain": lambda z: z,
+    "float32": lambda z: z.astype(np.float32),
+    "whole": lambda z: np.rint(3 * z).astype(int),
+    "bool": lambda z: z > 0,
+    "constant": lambda z: np.full_like(z, -2.5),
+    "huge": lambda z: 1e15 * z,
+    "tiny": lambda z: 1e-30 * z,
+    "list": lambda z: z.tolist(),
+    "read_only": read_only,
+    "frame": pd.DataFrame,
+}
+BAD_NUMBERS = {
+    "nan": lambda z: np.where(np.arange(z.size).reshape(z.shape) == 0, np.nan, z),
+    "infinite": lambda z: np.full_like(z, np.inf),
+    "largest": lambda z: np.full_like(z, 1e308),
+    "complex": lambda z: z + 1j,
+    "text": lambda z: np.full(z.shape, "text"),
+    "none": lambda z: None,
+    "too_many": lambda z: np.concatenate([z, z]),
+    "three_dimensions": lambda z: z.reshape(1, 1, -1),
 }
 WEIGHTS = {
     "none": lambda rng, n: None,
@@ -335,6 +367,54 @@ BAD_WEIGHTS = {
 }
 
 
+def codes(rng, case):
+    """Classes from 0, of as many as there can be."""
+    shares = np.exp(-case.skew * np.arange(case.n_classes))
+    drawn = rng.choice(case.n_classes, case.n_samples, p=shares / shares.sum())
+    present = np.arange(min(case.n_classes, case.n_samples))
+    drawn[: present.size] = present
+    return drawn
+
+
+def indicators(rng, case):
+    return codes(rng, case)[:, np.newaxis] >> np.arange(case.n_classes - 1) & 1
+
+
+def number(rng, case):
+    return rng.standard_normal(case.n_samples)
+
+
+def numbers(rng, case):
+    return rng.standard_normal((case.n_samples, case.n_classes - 1))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What there is to learn.
+
+    Attributes
+    ----------
+    estimator : type
+    draw : callable
+        Draws it by a generator for a case.
+    forms, defects : dict of str to callable
+        What is made of that: as it is passed, and as it must be refused.
+    """
+
+    estimator: type
+    draw: Callable
+    forms: dict[str, Callable]
+    defects: dict[str, Callable]
+
+
+TARGETS = {
+    "one label": Target(SparseMLPClassifier, codes, LABELS, BAD_LABELS),
+    "one of two labels": Target(SparseMLPClassifier, codes, TWO_LABELS, BAD_LABELS),
+    "labels": Target(SparseMLPClassifier, indicators, INDICATORS, BAD_INDICATORS),
+    "number": Target(SparseMLPRegressor, number, NUMBERS, BAD_NUMBERS),
+    "numbers": Target(SparseMLPRegressor, numbers, NUMBERS, BAD_NUMBERS),
+}
+
 # --- cases ----------------------------------------------------------------------------
 
 
@@ -349,10 +429,12 @@ class Case:
         "refit" is `fit` on an estimator that was fitted to other data.
     seed : int
         Of the random numbers in the data.
-    n_samples, n_classes : int
+    n_samples : int
+    n_classes : int
+        One more than there are labels per sample, or numbers.
     columns : list of str
     dtype : type
-    container, labels, weights : str
+    container, target, form, weights : str
     skew : float
         How unequal the classes are, at least 0.
     class_weights : list of float
@@ -370,7 +452,8 @@ class Case:
     columns: list
     dtype: type
     container: str
-    labels: str
+    target: str
+    form: str
     weights: str
     skew: float
     class_weights: list = field(default_factory=list)
@@ -383,7 +466,7 @@ class Case:
     def arguments(self):
         """X, y and the sample weights."""
         rng = np.random.default_rng(self.seed)
-        X, y = self._features(rng), self._labels(rng)
+        X, y = self._features(rng), self._target(rng)
         make = BAD_WEIGHTS.get(self.defect("sample_weight"), WEIGHTS[self.weights])
         return X, y, make(rng, self.n_samples)
 
@@ -405,26 +488,26 @@ class Case:
     def _number_type(self):
         return np.float32 if self.dtype in (np.float32, np.float16) else np.float64
 
-    def _labels(self, rng):
-        shares = np.exp(-self.skew * np.arange(self.n_classes))
-        codes = rng.choice(self.n_classes, self.n_samples, p=shares / shares.sum())
-        present = np.arange(min(self.n_classes, self.n_samples))
-        codes[: present.size] = present
-        defect = self.defect("y")
-        if defect is not None:
-            return BAD_LABELS[defect](codes)
-        return (LABELS | TWO_LABELS)[self.labels](codes)
+    def _target(self, rng):
+        target, defect = TARGETS[self.target], self.defect("y")
+        make = target.forms[self.form] if defect is None else target.defects[defect]
+        return make(target.draw(rng, self))
+
+    @property
+    def has_one_label(self):
+        return self.target in ("one label", "one of two labels")
 
     def estimator(self, y):
         """The estimator before the call under test."""
-        model = SparseMLPClassifier()
+        model = TARGETS[self.target].estimator()
         if self.method == "refit":
             model.set_params(hidden_layer_sizes=3, max_iter=1)
             model.fit(np.eye(4), [0, 1, 0, 1])
-        params = dict(self.params)
+        known = model.get_params()
+        params = {name: value for name, value in self.params.items() if name in known}
         if self.method == "fit_twice":
             params["warm_start"] = True
-        if self.class_weights and self.defect("y") is None:
+        if self.class_weights and self.has_one_label and self.defect("y") is None:
             classes = np.unique(np.ravel(y)).tolist()
             params["class_weight"] = dict(zip(classes, self.class_weights, strict=False))
         if self.bad and self.bad[0] in PARAMETERS:
@@ -443,8 +526,9 @@ def cast(X, dtype):
 @st.composite
 def cases(draw):
     """A case, one in four with something to refuse."""
-    n_classes = draw(st.integers(2, 4))
-    labels = [*LABELS, *(TWO_LABELS if n_classes == 2 else [])]
+    name = draw(st.sampled_from(list(TARGETS)))
+    target = TARGETS[name]
+    n_classes = 2 if name == "one of two labels" else draw(st.integers(2, 4))
     containers = [*CONTAINERS, *NUMERIC_CONTAINERS, "memory_map"]
     class_weights = st.lists(st.sampled_from([0.0, 0.5, 1.0, 1e6]), max_size=4)
     return Case(
@@ -456,21 +540,23 @@ def cases(draw):
         columns=draw(st.lists(st.sampled_from(list(COLUMNS)), min_size=1, max_size=8)),
         dtype=draw(st.sampled_from(DTYPES)),
         container=draw(st.sampled_from(containers)),
-        labels=draw(st.sampled_from(labels)),
+        target=name,
+        form=draw(st.sampled_from(list(target.forms))),
         weights=draw(st.sampled_from(list(WEIGHTS))),
         skew=draw(st.sampled_from([0.0, 0.5, 3.0])),
         class_weights=draw(st.just([]) | class_weights),
-        bad=draw(st.sampled_from([False, False, False, True]).flatmap(defects)),
+        bad=draw(st.none() | st.none() | st.none() | defects(target)),
     )
 
 
-def defects(wanted):
-    """Something to refuse, or None."""
-    if not wanted:
-        return st.none()
-    of_data = [("X", BAD_FEATURES), ("y", BAD_LABELS), ("sample_weight", BAD_WEIGHTS)]
-    return bad_parameter | st.sampled_from(
-        [(name, defect) for name, defects in of_data for defect in defects]
+def defects(target):
+    """Something to refuse."""
+    of_data = {"X": BAD_FEATURES, "y": target.defects, "sample_weight": BAD_WEIGHTS}
+    known = target.estimator().get_params()
+    of_parameters = {name: values for name, values in BAD.items() if name in known}
+    return st.one_of(
+        st.sampled_from([(name, bad) for name, values in group.items() for bad in values])
+        for group in (of_parameters, of_data)
     )
 
 
@@ -503,7 +589,7 @@ def check(case):
         return outcome
     assert case.bad is None, "not refused"
     with expected_warnings():
-        assert_sound(model, case, X, np.ravel(y), weights)
+        assert_sound(model, case, *arguments)
     diverged = any(issubclass(w.category, ConvergenceWarning) for w in told)
     return "diverged" if diverged else "fitted"
 
@@ -529,8 +615,9 @@ def fit(model, case, X, y, weights):
     if case.method == "fit_twice":
         calls *= 2
     if case.method == "partial_fit":
-        first = partial(model.partial_fit, X, y, sample_weight=weights)
-        calls = [partial(first, classes=known_classes(y)), first]
+        again = partial(model.partial_fit, X, y, sample_weight=weights)
+        first = partial(again, classes=known_classes(y)) if case.has_one_label else again
+        calls = [first, again]
     run = mock.Mock(side_effect=Training.run)
     with mock.patch.object(Training, "run", lambda *args, **kwargs: run(*args, **kwargs)):
         for call in calls:
@@ -564,10 +651,15 @@ def assert_sound(model, case, X, y, weights):
     assert_network(model)
     assert_counts(model)
     assert_history(model, case)
+    if case.has_one_label:
+        assert_classes(model, case, np.ravel(y), weights)
+    assert_predictions(model, case, X, y)
+
+
+def assert_classes(model, case, y, weights):
     ignores_weights = weights is None or case.method == "partial_fit"
     observed = y if ignores_weights else y[np.asarray(weights) > 0]
     assert np.array_equal(model.classes_, np.unique(observed))
-    assert_predictions(model, X)
 
 
 def assert_network(model):
@@ -635,33 +727,48 @@ def assert_history(model, case):
     if model.early_stopping:
         scores = [r["validation_score"] for r in records if "validation_score" in r]
         assert model.validation_scores_ == scores
-        assert all(0 <= score <= 1 for score in scores)
+        is_share = TARGETS[case.target].estimator is SparseMLPClassifier
+        assert all(np.isfinite(score) and score <= 1 for score in scores)
+        assert not is_share or min(scores, default=0) >= 0
 
 
-def assert_predictions(model, X):
-    """Probabilities are finite, in [0, 1] and sum to 1; the likeliest is predicted."""
+def assert_predictions(model, case, X, y):
+    """Predictions are sound, and the same of copies and of a predictor."""
+    is_regressor = TARGETS[case.target].estimator is SparseMLPRegressor
+    ask = "predict" if is_regressor else "predict_proba"
     try:
-        decisions = model.decision_function(X)
+        answers = getattr(model, ask)(X)
     except ValueError as error:
         if "overflow" not in str(error):
             raise
         return
+    if is_regressor:
+        assert answers.shape == np.shape(y)
+    else:
+        assert_probabilities(model, case, X, answers)
+    assert np.isfinite(answers).all()
+    if isinstance(X, np.ndarray) and X.dtype != object:
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
+        assert np.array_equal(getattr(model.predictor(), ask)(X.astype(dtype)), answers)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert np.array_equal(getattr(other, ask)(X), answers)
+
+
+def assert_probabilities(model, case, X, probabilities):
+    """Probabilities are in [0, 1] and sum to 1; the likeliest is predicted."""
     n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
-    probabilities, logarithms = model.predict_proba(X), model.predict_log_proba(X)
+    decisions, logarithms = model.decision_function(X), model.predict_log_proba(X)
     assert probabilities.shape == (n_samples, model.classes_.size) == logarithms.shape
     rounding = 100 * np.finfo(probabilities.dtype).eps
     assert np.isfinite(decisions).all()
     assert np.isfinite(logarithms).all()
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
-    assert np.allclose(probabilities.sum(axis=1), 1, rtol=rounding, atol=0)
     assert np.allclose(np.exp(logarithms), probabilities, 1e3 * rounding, rounding)
     predictions = model.predict(X)
+    if not case.has_one_label:
+        assert np.array_equal(predictions, decisions.reshape(predictions.shape) > 0)
+        return
+    assert np.allclose(probabilities.sum(axis=1), 1, rtol=rounding, atol=0)
     assert np.isin(predictions, model.classes_).all()
     codes = (decisions > 0).astype(int) if decisions.ndim == 1 else decisions.argmax(axis=1)
     assert np.array_equal(predictions, model.classes_[codes])
-    if isinstance(X, np.ndarray) and X.dtype != object:
-        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
-        predictor = model.predictor()
-        assert np.array_equal(predictor.predict_proba(X.astype(dtype)), probabilities)
-    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert np.array_equal(other.decision_function(X), decisions)

@@ -1,0 +1,85 @@
+"""The cluster: found, and able to do what it will be asked for."""
+
+import pickle
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cloudpickle
+import distributed
+
+import sksparse_mlp
+
+# Evaluated by name, as workers without the package can run none of its functions.
+_VERSION = f"__import__({sksparse_mlp.__name__!r}).__version__"
+
+
+@contextmanager
+def connected(client: Any) -> Iterator[distributed.Client]:
+    """The client itself, one of a scheduler's address, or for None the current one.
+
+    Raises ConnectionError if there is none.
+    """
+    if isinstance(client, str):
+        with distributed.Client(client, set_as_default=False) as own:
+            yield own
+        return
+    if client is None:
+        client = _current()
+    if client.status != "running":
+        raise ConnectionError(
+            f"The Dask client {client!r} is {client.status}. Make a new one by "
+            "`distributed.Client(...)`."
+        )
+    yield client
+
+
+def _current():
+    try:
+        return distributed.get_client()
+    except ValueError as error:
+        raise ConnectionError(
+            "There is no Dask cluster to train on. Make one, for example by "
+            "`from distributed import Client; client = Client()` for the cores of this "
+            "machine or `Client('tcp://address:port')` for a running scheduler, or pass "
+            "client=."
+        ) from error
+
+
+def check_workers(client: distributed.Client) -> None:
+    """Raise unless there are workers, all of them with this version of the package."""
+    found = client.run(eval, _VERSION, on_error="return")
+    if not found:
+        raise ConnectionError(
+            f"The cluster of {client!r} has no workers. Start some, and wait for them by "
+            "`client.wait_for_workers(1)`."
+        )
+    here = sksparse_mlp.__version__
+    without = [worker for worker, answer in found.items() if not isinstance(answer, str)]
+    if without:
+        raise ImportError(
+            f"{sksparse_mlp.__name__} cannot be imported on the workers {without} "
+            f"({found[without[0]]!r}). Install {sksparse_mlp.__name__}=={here} there."
+        )
+    others = {worker: answer for worker, answer in found.items() if answer != here}
+    if others:
+        raise ImportError(
+            f"This process has {sksparse_mlp.__name__} {here}, but other versions are on "
+            f"the workers: {others}. Install the same one everywhere."
+        )
+
+
+@contextmanager
+def large_graphs_allowed():
+    """Do not warn that a network goes to the scheduler: from there it can be sent again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+        yield
+
+
+def n_bytes(message: Any) -> int:
+    """Bytes of a message between the processes of a cluster."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = cloudpickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    return len(head) + sum(buffer.raw().nbytes for buffer in buffers)

@@ -1,0 +1,311 @@
+"""Data in partitions: aligned, loaded where they live, and checked before training."""
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.base import is_dask_collection
+from dask.utils import is_dataframe_like, is_series_like
+from scipy import sparse
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_consistent_length
+
+from sksparse_mlp import _npz
+from sksparse_mlp._arrays import plain_labels
+from sksparse_mlp.distributed._cluster import large_graphs_allowed
+
+
+@dataclass
+class Summary:
+    """What the coordinator knows of a partition.
+
+    Attributes
+    ----------
+    fault : str or None
+        What is wrong with it; nothing else is known then.
+    n_samples : int
+        Samples of positive weight.
+    classes, weights : ndarray of shape (n_classes_here,)
+        Their labels, and the sum of the sample weights of each.
+    dtype : dtype or None
+        None for a partition without samples, of which nothing else is known.
+    feature_names : list of str or None
+    digest : str
+        Empty unless it was asked for.
+    """
+
+    fault: str | None = None
+    n_samples: int = 0
+    classes: Any = ()
+    weights: Any = ()
+    dtype: Any = None
+    n_features: int = 0
+    feature_names: list[str] | None = None
+    digest: str = ""
+
+
+@dataclass
+class Partition:
+    """Rows of the data, valid or empty, with their summary."""
+
+    X: Any
+    y: Any
+    weights: Any
+    summary: Summary
+
+
+# --- alignment ------------------------------------------------------------------------
+
+
+def split(X, y, sample_weight, n_partitions: int) -> list[tuple]:
+    """One (X, y, sample_weight) per partition, lazy where they were.
+
+    Raises ValueError or TypeError where their partitions do not fit each other.
+    """
+    if not is_dask_collection(X):
+        return _cut(X, y, sample_weight, n_partitions)
+    X_blocks = blocks(X, "X")
+    parts = [X_blocks]
+    for name, data in (("y", y), ("sample_weight", sample_weight)):
+        if data is None:
+            parts.append([None] * len(X_blocks))
+            continue
+        parts.append(blocks(_as_partitioned(X, data, name), name))
+        if len(parts[-1]) != len(X_blocks):
+            raise ValueError(
+                f"X has {len(X_blocks)} partitions and {name} has {len(parts[-1])}, whose "
+                "sizes are not known. Make both from the same partitions, or call "
+                "compute_chunk_sizes() on both as arrays."
+            )
+    return list(zip(*parts, strict=True))
+
+
+def blocks(data, name: str) -> list:
+    """The partitions of a Dask collection, as delayed objects."""
+    if isinstance(data, da.Array):
+        if data.ndim > 1 and data.numblocks[1] > 1:
+            data = data.rechunk({1: -1})
+        return list(data.to_delayed().ravel())
+    if is_dataframe_like(data) or is_series_like(data):
+        return list(data.to_delayed())
+    raise TypeError(
+        f"{name} must be a Dask array or dataframe, or be in memory like NumPy arrays; got "
+        f"a {type(data).__name__}."
+    )
+
+
+def rows_of(data) -> tuple | None:
+    """Numbers of rows of the partitions, None where they are not known."""
+    known = isinstance(data, da.Array) and not np.isnan(data.chunks[0]).any()
+    return data.chunks[0] if known else None
+
+
+def _as_partitioned(X, data, name):
+    """The data in partitions like those of X, as far as can be known."""
+    sizes = rows_of(X)
+    if not is_dask_collection(data):
+        if sizes is None:
+            raise ValueError(
+                f"{name} is in memory, but the sizes of the partitions of X are not known. "
+                f"Make {name} a Dask collection with the same partitions, or call "
+                "compute_chunk_sizes() on X as an array."
+            )
+        data = da.from_array(np.asarray(data), chunks=-1)
+    own = rows_of(data)
+    if sizes is None or own is None or own == sizes:
+        return data
+    if sum(own) != sum(sizes):
+        raise ValueError(f"X has {sum(sizes)} rows and {name} has {sum(own)}.")
+    return data.rechunk({0: sizes})
+
+
+def _cut(X, y, sample_weight, n_partitions):
+    """Equal parts of data in memory."""
+    for name, data in (("y", y), ("sample_weight", sample_weight)):
+        if is_dask_collection(data):
+            raise TypeError(
+                f"X is in memory, but {name} is a Dask collection; give both as Dask "
+                "collections."
+            )
+    check_consistent_length(X, y, sample_weight)
+    X = X.tocsr() if sparse.issparse(X) else X
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    ends = np.linspace(0, n_rows, n_partitions + 1).astype(int)
+
+    def part(data, first, last):
+        return None if data is None else _safe_indexing(data, slice(first, last))
+
+    return [
+        tuple(part(data, first, last) for data in (X, y, sample_weight))
+        for first, last in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    ]
+
+
+# --- on the workers -------------------------------------------------------------------
+
+
+def load(estimator, X, y, sample_weight, *, with_digest: bool) -> Partition:
+    """Rows as they are trained on, with what is wrong with them if anything is."""
+    n_rows = [part.shape[0] for part in (X, y, sample_weight) if hasattr(part, "shape")]
+    if len(set(n_rows)) > 1:
+        counts = " and ".join(map(str, n_rows))
+        return Partition(None, None, None, Summary(f"X and y have {counts} rows"))
+    if n_rows[0] == 0 or (sample_weight is not None and not np.any(sample_weight)):
+        return Partition(None, None, None, Summary())
+    try:
+        X, y, weights = estimator._validate(X, y, sample_weight, reset=True)
+    except (TypeError, ValueError) as error:
+        return Partition(None, None, None, Summary(str(error).splitlines()[0]))
+    if y.ndim > 1:
+        fault = f"y must have one label per sample, got an array of shape {y.shape}"
+        return Partition(None, None, None, Summary(fault))
+    summary = _summary(X, y, weights, getattr(estimator, "feature_names_in_", None))
+    if with_digest:
+        summary.digest = _digest(X, y, weights)
+    return Partition(X, y, weights, summary)
+
+
+def _summary(X, y, weights, names):
+    kept = weights > 0
+    if not kept.any():
+        return Summary()
+    classes, codes = np.unique(y[kept], return_inverse=True)
+    return Summary(
+        n_samples=int(kept.sum()),
+        classes=classes,
+        weights=np.bincount(codes, weights[kept]),
+        dtype=X.dtype,
+        n_features=X.shape[1],
+        feature_names=None if names is None else list(names),
+    )
+
+
+def _digest(X, y, weights):
+    parts = {"X": X}
+    if sparse.issparse(X):
+        parts = {name: getattr(X, name) for name in ("data", "indices", "indptr")}
+    arrays = parts | {"y": plain_labels(y, "y"), "weights": weights}
+    return _npz.checksum(arrays).tobytes().hex()
+
+
+# --- on the coordinator ---------------------------------------------------------------
+
+
+@dataclass
+class Partitions:
+    """All partitions with samples: where they are, and what they have in common.
+
+    Attributes
+    ----------
+    numbers : list of int
+        Which of the data's partitions they are, from 0.
+    futures : list of distributed.Future
+        Of each a `Partition`, held by a worker.
+    summaries : list of Summary
+    """
+
+    numbers: list[int]
+    futures: list
+    summaries: list[Summary]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.result_type(*(summary.dtype for summary in self.summaries))
+
+    @property
+    def n_samples(self) -> int:
+        return sum(summary.n_samples for summary in self.summaries)
+
+    def digests(self) -> list:
+        """Number and digest of each."""
+        return [
+            [number, summary.digest]
+            for number, summary in zip(self.numbers, self.summaries, strict=True)
+        ]
+
+    def class_totals(self) -> tuple[np.ndarray, np.ndarray]:
+        """All classes, and the sum of the sample weights of each."""
+        labels = [summary.classes for summary in self.summaries]
+        classes, codes = np.unique(np.concatenate(labels), return_inverse=True)
+        weights = np.concatenate([summary.weights for summary in self.summaries])
+        return classes, np.bincount(codes, weights)
+
+    def shares(self, class_weights: np.ndarray) -> tuple["Partitions", list[float]]:
+        """The partitions of positive weight, and the share of each in all weight.
+
+        Parameters
+        ----------
+        class_weights : ndarray of shape (n_classes,)
+            Of the classes that `class_totals` returns.
+        """
+        classes, _ = self.class_totals()
+        weights = np.array(
+            [
+                s.weights @ class_weights[np.searchsorted(classes, s.classes)]
+                for s in self.summaries
+            ]
+        )
+        kept = np.flatnonzero(weights > 0).tolist()
+        if not kept:
+            raise ValueError("No sample has any weight: class_weight is zero for all.")
+        partitions = Partitions(
+            [self.numbers[k] for k in kept],
+            [self.futures[k] for k in kept],
+            [self.summaries[k] for k in kept],
+        )
+        return partitions, (weights[kept] / weights.sum()).tolist()
+
+
+def loaded(client, estimator, parts, *, with_digest: bool) -> Partitions:
+    """Load partitions on the workers, and raise if there is anything wrong with them."""
+    load_lazily = dask.delayed(load, pure=False)
+    template = dask.delayed(estimator, pure=False)
+    lazy = [load_lazily(template, *part, with_digest=with_digest) for part in parts]
+    with large_graphs_allowed():
+        futures = client.compute(lazy)
+    summaries = client.gather(client.map(attrgetter("summary"), futures, pure=False))
+    _check_faults(summaries)
+    numbers = [k for k, summary in enumerate(summaries) if summary.n_samples]
+    if not numbers:
+        raise ValueError(
+            f"None of the {len(summaries)} partitions has a sample with positive weight."
+        )
+    _check_same(numbers, [summaries[k] for k in numbers])
+    return Partitions(
+        numbers, [futures[k] for k in numbers], [summaries[k] for k in numbers]
+    )
+
+
+def _check_faults(summaries):
+    faults = {k: summary.fault for k, summary in enumerate(summaries) if summary.fault}
+    if faults:
+        first = min(faults)
+        raise ValueError(
+            f"Partition {first} of {len(summaries)} (counted from 0) cannot be trained on: "
+            f"{faults[first].rstrip('.')}. Partitions with faults: {list(faults)}."
+        )
+
+
+def _check_same(numbers, summaries):
+    """Refuse partitions that differ in their features or in the kind of their labels."""
+    first = summaries[0]
+    for number, summary in zip(numbers, summaries, strict=True):
+        for what in ("n_features", "feature_names"):
+            here, there = getattr(summary, what), getattr(first, what)
+            if here != there:
+                raise ValueError(
+                    f"Partitions {numbers[0]} and {number} (counted from 0) differ in "
+                    f"{what}: {there} and {here}."
+                )
+    texts = [n for n, s in zip(numbers, summaries, strict=True) if _is_text(s.classes)]
+    if texts and len(texts) < len(numbers):
+        raise ValueError(
+            f"Labels are strings in the partitions {texts} and numbers in the others."
+        )
+
+
+def _is_text(labels):
+    return isinstance(labels.tolist()[0], str)
