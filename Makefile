@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Of the random cases of `make nightly`.
 SEED ?= 0
 
-.PHONY: demo test test-oldest nightly audit lint types clean
+.PHONY: demo test test-oldest dist test-wheel nightly audit lint types docs docs-test clean
 
 demo: $(VENV)/plot.installed
 	$(BIN)/python examples/demo.py
@@ -29,6 +29,19 @@ $(VENV)-oldest/installed: pyproject.toml tests/oldest.txt
 	$(@D)/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable ".[test]"
 	touch $@
 
+# Source distribution, and the wheel made of it.
+dist: $(VENV)/release.installed
+	rm -rf dist
+	$(BIN)/cffconvert --validate
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+# The wheel with nothing but what it needs, away from the sources.
+test-wheel: dist
+	$(PYTHON) -m venv --clear $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet dist/*.whl
+	cd $(VENV)-wheel && $(abspath $(VENV)-wheel/bin/python) -I $(abspath tests/smoke.py)
+
 nightly: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.reliability.fuzz --cases 5000 --seed $(SEED)
 	$(BIN)/python -m benchmarks.reliability.concurrency
@@ -45,10 +58,19 @@ lint: $(VENV)/dev.installed
 types: $(VENV)/dev.installed
 	$(BIN)/mypy
 
+# Runs the gallery; what it made is kept until its program changes.
+docs: $(VENV)/docs.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -n -q docs docs/_build/html
+
+# In headless Chromium, which must be installed.
+docs-test: docs
+	$(BIN)/python -m pytest docs/test_site.py
+
 $(VENV)/%.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.png
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-wheel build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.png \
+		docs/_build docs/api docs/gallery docs/literature docs/mlpclassifier.md

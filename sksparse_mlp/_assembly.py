@@ -8,7 +8,6 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sksparse_mlp._base import BaseEstimator
 from sksparse_mlp.activations import ACTIVATIONS, Activation
 from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
@@ -47,7 +46,7 @@ def _member(registry, member, **shared):
     return member
 
 
-class Assembly(BaseEstimator):
+class Assembly:
     """Mixin of the estimators: builds networks and trainings."""
 
     def _layer_sizes(self):

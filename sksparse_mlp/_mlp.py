@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from sksparse_mlp._arrays import exported, imported
 from sksparse_mlp._assembly import Assembly
+from sksparse_mlp._base import BaseEstimator
 from sksparse_mlp._parameters import Parameters
 from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.network import Network

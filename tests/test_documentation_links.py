@@ -12,11 +12,6 @@ import sksparse_mlp
 from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector, _base
 from sksparse_mlp.activations import GAReLU
 
-MARKS = {
-    "sksparse_mlp.distributed": pytest.mark.xfail(
-        reason="its estimator derives from scikit-learn's BaseEstimator and not from ours"
-    )
-}
 SITE = "https://example.org/sksparse-mlp"
 
 
@@ -37,9 +32,7 @@ def public_estimators():
             for member in module.__all__:
                 cls = vars(module)[member]
                 if inspect.isclass(cls) and issubclass(cls, BaseEstimator):
-                    yield pytest.param(
-                        name, cls, id=f"{name}.{member}", marks=MARKS.get(name, ())
-                    )
+                    yield pytest.param(name, cls, id=f"{name}.{member}")
 
 
 @pytest.mark.usefixtures("site")

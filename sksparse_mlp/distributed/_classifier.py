@@ -10,13 +10,14 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import ClassifierMixin, _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp._arrays import plain_labels
+from sksparse_mlp._base import BaseEstimator
 from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp.callbacks import Checkpoint
 from sksparse_mlp.distributed._checkpoint import RoundsFile

@@ -1,0 +1,170 @@
+"""The built documentation in a browser: no dead link, no error, nothing from elsewhere.
+
+Run by ``make docs-test``, which builds it first. Needs Chromium; the environment variable
+``CHROMIUM`` names it where it is not on the path.
+"""
+
+import os
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+SITE = Path(__file__).with_name("_build") / "html"
+NAMES = ["chromium", "chromium-browser", "google-chrome"]
+# Pages of Sphinx and the theme that are reached otherwise than by links.
+UNLINKED = {"search.html", "genindex.html", "py-modindex.html"}
+FACTS = """() => ({
+    anchors: [...document.querySelectorAll("[id], a[name]")].map(e => e.id || e.name),
+    links: [...document.querySelectorAll("a[href]")].map(e => e.href),
+    broken: [...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src),
+})"""
+
+
+@dataclass
+class Visit:
+    """What the browser found on a page, and what went wrong as it was loaded."""
+
+    anchors: set[str]
+    links: list[str]
+    broken: list[str]
+    problems: list[str] = field(default_factory=list)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Where the built pages are served."""
+    if not (SITE / "index.html").exists():
+        pytest.fail(f"There is no {SITE / 'index.html'}; `make docs` builds it.")
+    handler = partial(QuietHandler, directory=SITE)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"Chromium is needed: none of {', '.join(NAMES)} is on the path")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        # root, as in containers, may not use the sandbox
+        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def visits(browser, address):
+    """A visit to every page that was built, by its path below the site."""
+    page = browser.new_page()
+    problems = watched(page, address)
+    found = {}
+    for path in sorted(SITE.rglob("*.html")):
+        if "_static" in path.parts or "_downloads" in path.parts:
+            continue
+        name = path.relative_to(SITE).as_posix()
+        page.goto(address + name, wait_until="load")
+        facts = page.evaluate(FACTS)
+        found[name] = Visit(
+            set(facts["anchors"]), facts["links"], facts["broken"], problems[:]
+        )
+        problems.clear()
+    page.close()
+    return found
+
+
+def watched(page, address):
+    """A list that gets what goes wrong on the browser's page from now on."""
+    problems = []
+
+    def on_request(request):
+        if not request.url.startswith((address, "data:", "blob:")):
+            problems.append(f"needs {request.url}")
+
+    def on_console(message):
+        if message.type == "error":
+            problems.append(f"console: {message.text}")
+
+    def on_response(response):
+        if response.status >= 400:
+            problems.append(f"{response.status}: {response.url}")
+
+    page.on("request", on_request)
+    page.on("console", on_console)
+    page.on("response", on_response)
+    page.on("pageerror", lambda error: problems.append(f"script: {error}"))
+    return problems
+
+
+def internal_links(visit, address):
+    """Path and fragment of each link of a page to this site."""
+    for link in visit.links:
+        if link.startswith(address):
+            url, fragment = urldefrag(link)
+            # What follows :~: tells the browser which text to show.
+            yield unquote(urlsplit(url).path)[1:], unquote(fragment).split(":~:")[0]
+
+
+def is_dead(path, fragment, visits):
+    path = path or "index.html"
+    if path in visits:
+        return bool(fragment) and fragment not in visits[path].anchors
+    return not (SITE / path).is_file()
+
+
+def test_nothing_goes_wrong_on_any_page(visits):
+    assert {name: v.problems for name, v in visits.items() if v.problems} == {}
+
+
+def test_every_picture_is_shown(visits):
+    assert {name: v.broken for name, v in visits.items() if v.broken} == {}
+
+
+def test_every_internal_link_leads_somewhere(visits, address):
+    dead = defaultdict(set)
+    for name, visit in visits.items():
+        for path, fragment in internal_links(visit, address):
+            if is_dead(path, fragment, visits):
+                dead[name].add(f"{path}#{fragment}")
+    assert dead == {}
+
+
+def test_every_page_is_linked(visits, address):
+    linked = {path for v in visits.values() for path, _ in internal_links(v, address)}
+    assert set(visits) - linked <= UNLINKED
+
+
+def test_estimators_in_the_gallery_link_to_the_reference(page, address):
+    page.goto(address + "gallery/plot_pipeline.html")
+    links = page.locator("a.sk-estimator-doc-link").evaluate_all(
+        "links => links.map(link => link.href)"
+    )
+    assert address + "api/sksparse_mlp.SparseMLPClassifier.html" in links
+
+
+def test_search_finds_pages(page, address):
+    page.goto(address + "search.html?q=chaos")
+    page.wait_for_selector("ul.search li a")
+    results = page.locator("ul.search li a").evaluate_all("all => all.map(a => a.href)")
+    assert any("guide/initialisation.html" in result for result in results)
