@@ -24,8 +24,10 @@ def scaled(name: str, scaler=None) -> tuple[np.ndarray, ...]:
 def with_moved_copies(X, y, n_copies: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Square images and copies of them, some mirrored, moved by up to a pixel each way.
 
-    There are ``n_copies`` of each image, the original among them.
+    There are ``n_copies`` of each image, the original among them; any samples may have one.
     """
+    if n_copies == 1:
+        return X, y
     rng = np.random.default_rng(seed)
     side = math.isqrt(X.shape[1])
     images = np.pad(X.reshape(-1, side, side), ((0, 0), (1, 1), (1, 1)))
