@@ -224,7 +224,7 @@ def test_full_network_warns_once_and_keeps_its_pattern(
 @pytest.mark.parametrize(
     "params",
     [{"zeta": 0}, {"max_iter": 1}, {"zeta_schedule": lambda epoch, n: 0.0}],
-    ids=str,
+    ids=["no zeta", "one epoch", "schedule of zero"],
 )
 def test_full_network_that_shall_not_evolve_does_not_warn(mlp, multiclass, params):
     mlp(epsilon=100, **params).fit(*multiclass)
