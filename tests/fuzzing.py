@@ -377,7 +377,7 @@ def codes(rng, case):
 
 
 def indicators(rng, case):
-    return codes(rng, case)[:, np.newaxis] >> np.arange(case.n_classes - 1) & 1
+    return codes(rng, case)[:, np.newaxis] >> np.arange(case.n_classes) & 1
 
 
 def number(rng, case):
@@ -431,7 +431,8 @@ class Case:
         Of the random numbers in the data.
     n_samples : int
     n_classes : int
-        One more than there are labels per sample, or numbers.
+        Of a label; the number of labels, and one more than that of numbers, where a
+        sample has several.
     columns : list of str
     dtype : type
     container, target, form, weights : str
