@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Of the random cases of `make nightly`.
 SEED ?= 0
+# As many processes as there are cores share the tests.
+PYTEST := -m pytest -n auto --dist worksteal
 
 .PHONY: demo test test-oldest dist test-wheel nightly audit lint types docs docs-test clean
 
@@ -11,9 +13,9 @@ demo: $(VENV)/plot.installed
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/test.installed
-	$(BIN)/python -m pytest
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/core/test_kernels.py
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python -m pytest $(CHECKED)
+	$(BIN)/python $(PYTEST)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_kernels.py
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python $(PYTEST) $(CHECKED)
 
 # Every kernel, and small fits of every kind, with each index compared to its array's bounds.
 CHECKED := tests/test_bounds.py tests/core/test_kernels.py \
@@ -21,7 +23,7 @@ CHECKED := tests/test_bounds.py tests/core/test_kernels.py \
 
 # With the oldest versions that pyproject.toml allows. SciPy takes more memory there.
 test-oldest: $(VENV)-oldest/installed
-	NUMBA_CACHE_DIR=$(abspath $(VENV))-oldest/compiled $(VENV)-oldest/bin/python -m pytest \
+	NUMBA_CACHE_DIR=$(abspath $(VENV))-oldest/compiled $(VENV)-oldest/bin/python $(PYTEST) \
 		--deselect tests/analysis/test_memory_footprint.py::test_prediction_takes_that_much
 
 $(VENV)-oldest/installed: pyproject.toml tests/oldest.txt
