@@ -239,6 +239,8 @@ def main():
     parser.add_argument("program", choices=programs, nargs="?")
     program = parser.parse_args().program
     if program:
+        # Shells start what runs in their background with Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         programs[program]()
         return
     rng, figures = np.random.default_rng(0), []

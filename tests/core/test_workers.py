@@ -220,8 +220,17 @@ def ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also in a process that was told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_for_the_end_of_a_shared_task():
-    done, handler = [], signal.getsignal(signal.SIGINT)
+    done = []
 
     def task(member):
         if member.rank == 0:
@@ -233,7 +242,7 @@ def test_ctrl_c_waits_for_the_end_of_a_shared_task():
         with pytest.raises(KeyboardInterrupt):
             workers.run(task, MIN_WORK)
         assert sorted(done) == [0, 1]
-        assert signal.getsignal(signal.SIGINT) is handler
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         # Nothing was left half done: the threads are of use still.
         assert len(ranks_and_threads(workers, MIN_WORK)) == 2
 
@@ -249,6 +258,7 @@ def test_ctrl_c_reaches_the_handler_that_was_set():
     assert received == [signal.SIGINT]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_threads_end_leaves_none(monkeypatch):
     before = set(threading.enumerate())
     workers = Workers(n_jobs=2)
