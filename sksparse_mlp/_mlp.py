@@ -169,7 +169,7 @@ class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
             samples = self._samples(*data)
             training = self._prepare_partial_fit(samples)
             workers = Workers(self.n_jobs)
-        with workers:
+        with workers, workers.interrupts_put_off():
             for record in training.run(samples, None, workers, n_epochs=1):
                 self._record(record)
         self._publish(training)
@@ -301,7 +301,9 @@ class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
                 while not training.finished:
                     epoch_context = context.subcontext(task_name="epoch")
                     epoch_context.call_on_fit_task_begin(**hook)
-                    self._record(next(epochs, None))
+                    with workers.interrupts_put_off():
+                        record = next(epochs, None)
+                    self._record(record)
                     if epoch_context.call_on_fit_task_end(**end):
                         training.finished = True
         except KeyboardInterrupt:

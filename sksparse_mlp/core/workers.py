@@ -109,28 +109,6 @@ class Pace:
             self._shares, self._seconds = shared < alone, [0.0, 0.0]
 
 
-@contextmanager
-def interrupts_put_off() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block.
-
-    Python would raise KeyboardInterrupt between any two steps of the thread that hands out
-    a task: with a lock in its hands, or while others still work on the same arrays.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
-    if not (is_main and callable(handler)):
-        yield
-        return
-    signals: list[tuple] = []
-    signal.signal(signal.SIGINT, lambda *args: signals.append(args))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if signals:
-        handler(*signals[0])
-
-
 class AbandonedError(Exception):
     """Another thread of the team failed."""
 
@@ -167,18 +145,47 @@ class Workers:
         self._errors: list[BaseException] = []
         self._task: Callable[[Member], None] | None = None
         self._n_tasks = 0
+        self._interrupts: list[tuple] = []
+        self._handler: Callable | None = None
 
     def __enter__(self):
         return self
 
-    @interrupts_put_off()
     def __exit__(self, *exc_info):
         # Threads that wait for one that an error took away would wait forever.
         self._errors.append(AbandonedError())
         if self._threads:
-            self._hand_out(None)
-            for thread in self._threads:
-                thread.join()
+            with self.interrupts_put_off():
+                self._hand_out(None)
+                for thread in self._threads:
+                    thread.join()
+
+    @contextmanager
+    def interrupts_put_off(self) -> Iterator[None]:
+        """Let Ctrl-C wait for the next task, or for the end of the block.
+
+        Python would raise KeyboardInterrupt between any two steps of its main thread: with
+        a lock in its hands, while others still work on the same arrays, or while Numba
+        loads code, which damages Numba.
+        """
+        handler = signal.getsignal(signal.SIGINT)
+        is_main = threading.current_thread() is threading.main_thread()
+        if self._handler is not None or not (is_main and callable(handler)):
+            yield
+            return
+        self._handler = handler
+        signal.signal(signal.SIGINT, lambda *args: self._interrupts.append(args))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
+            self._handler = None
+            self._pass_on(handler)
+
+    def _pass_on(self, handler):
+        """Let the handler of Ctrl-C have what was put off; it may raise."""
+        while self._interrupts:
+            handler(*self._interrupts.pop())
 
     def run(self, task: Callable[[Member], None], work: int) -> None:
         """Call ``task(member)`` in every thread, or in this one alone where it is faster.
@@ -186,6 +193,7 @@ class Workers:
         Every member must come to the same meetings. ``work`` counts multiply-adds; equal
         work of the same function is supposed to take equal time.
         """
+        self._pass_on(self._handler)
         if self.n_threads == 1 or work < MIN_WORK:
             task(ALONE)
             return
@@ -193,12 +201,12 @@ class Workers:
         pace = self._paces.setdefault(kind, Pace())
         started = time.perf_counter()
         if pace.shares():
-            self._share(task)
+            with self.interrupts_put_off():
+                self._share(task)
         else:
             task(ALONE)
         pace.record(time.perf_counter() - started)
 
-    @interrupts_put_off()
     def _share(self, task):
         if not self._threads:
             self._start()

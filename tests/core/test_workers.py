@@ -247,6 +247,39 @@ def test_ctrl_c_waits_for_the_end_of_a_shared_task():
         assert len(ranks_and_threads(workers, MIN_WORK)) == 2
 
 
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("work", [0, MIN_WORK])
+def test_ctrl_c_that_is_put_off_comes_before_the_next_task(work):
+    steps = []
+
+    def go_on(workers):
+        with workers.interrupts_put_off():
+            ctrl_c()
+            steps.append("went on")
+            workers.run(steps.append, work)
+
+    with Workers(n_jobs=2) as workers:
+        with pytest.raises(KeyboardInterrupt):
+            go_on(workers)
+        assert steps == ["went on"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        workers.run(steps.append, 0)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_that_is_put_off_comes_at_the_end_at_last():
+    steps = []
+
+    def go_on():
+        with Workers(n_jobs=1).interrupts_put_off():
+            ctrl_c()
+            steps.append("went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on()
+    assert steps == ["went on"]
+
+
 def test_ctrl_c_reaches_the_handler_that_was_set():
     received = []
     before = signal.signal(signal.SIGINT, lambda *args: received.append(args[0]))
