@@ -101,6 +101,16 @@ def checkpoint_file(X, y):
     raise AssertionError("training was not broken off")
 
 
+@contextlib.contextmanager
+def overflow_said():
+    """Let an estimator with huge weights say that its outputs overflow."""
+    try:
+        yield
+    except ValueError as error:
+        if "outputs overflow" not in str(error):
+            raise
+
+
 def use(estimator, trains):
     """Compute with all that an accepted estimator has."""
     X, y = data(min(estimator.classes_.size, 3))
@@ -109,7 +119,7 @@ def use(estimator, trains):
         assert coef.has_canonical_format
         assert np.isfinite(coef.data).all()
     estimator.set_params(n_jobs=None, verbose=False)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), overflow_said():
         assert estimator.predict(X).shape == y.shape
     if trains:
         estimator.partial_fit(X, estimator.classes_[y])
