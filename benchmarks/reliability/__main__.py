@@ -16,7 +16,8 @@ Written by `python -m benchmarks.reliability` from the figures in `docs/reliabil
 of which is made by the command above its table. `make test` holds the same on fewer cases;
 it also runs the kernels uncompiled, and with every index compared to its array's bounds.
 `make test-oldest` runs the tests with the oldest versions of the dependencies that are
-allowed, all but one that measures SciPy's memory. `make nightly` runs thousands of random
+allowed, all but two: one measures SciPy's memory, and in the other Numba's older compiler
+rounds float32 otherwise. `make nightly` runs thousands of random
 cases, and every scenario of threads and processes several times; `make audit` looks for
 known vulnerabilities in what is installed.\
 """
