@@ -16,6 +16,7 @@ from joblib import parallel_config
 from benchmarks.literature import __main__ as program
 from benchmarks.literature.comparison import beside, standard_error
 from benchmarks.literature.runs import Runs, finished_runs
+from benchmarks.samples import with_moved_copies
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "literature"
@@ -205,3 +206,18 @@ def test_a_table_runs_on_a_dask_cluster(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, timeout=300, env=environment)
     assert len(finished_runs(tmp_path / "sparsity.json")) == 4
     assert "| 95.50 | 95.50 | 95.50 |" in (tmp_path / "sparsity.md").read_text()
+
+
+def test_copies_are_mirrored_and_moved_by_a_pixel_at_most():
+    X, y = np.arange(1.0, 51.0).reshape(2, 25), np.array([0, 1])
+    copies, labels = with_moved_copies(X, y, n_copies=400, seed=0)
+    assert np.array_equal(copies[:2], X)
+    assert np.array_equal(labels, np.tile(y, 400))
+    for image, label in zip(copies, labels, strict=True):
+        # The middle of the original is in every copy.
+        middle = X[label].reshape(5, 5)[1:4, 1:4]
+        views = np.lib.stride_tricks.sliding_window_view(image.reshape(5, 5), (3, 3))
+        found = [(views == part).all((2, 3)).any() for part in (middle, middle[:, ::-1])]
+        assert sum(found) == 1
+    # Three places each way, mirrored or not, of both.
+    assert len(np.unique(copies, axis=0)) == 2 * 18

@@ -47,6 +47,14 @@ def available_cores() -> int:
     return joblib.cpu_count()
 
 
+def _interrupt_handler() -> Callable | None:
+    """What Ctrl-C calls in this thread, None if it does not reach it."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    handler = signal.getsignal(signal.SIGINT)
+    return handler if callable(handler) else None
+
+
 class Member:
     """One of the threads that do a task, all in the same steps.
 
@@ -168,9 +176,8 @@ class Workers:
         a lock in its hands, while others still work on the same arrays, or while Numba
         loads code, which damages Numba.
         """
-        handler = signal.getsignal(signal.SIGINT)
-        is_main = threading.current_thread() is threading.main_thread()
-        if self._handler is not None or not (is_main and callable(handler)):
+        handler = _interrupt_handler() if self._handler is None else None
+        if handler is None:
             yield
             return
         self._handler = handler
