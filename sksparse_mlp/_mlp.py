@@ -289,21 +289,20 @@ class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
         end = hook | {
             "reconstruction_attributes": lambda: self._attributes(training) | {"_run": None}
         }
-        self._say_full_layers(training)
         last = self.history_[-1] if self.n_iter_ else None
         n_left = self.max_iter - self.n_iter_
         epochs = training.run(run.samples, run.validation, workers, n_left, last)
-        for _ in range(self.n_iter_):
-            # Tasks are numbered as if all epochs were trained now.
-            context.subcontext(task_name="epoch")
         try:
+            self._say_full_layers(training)
+            for _ in range(self.n_iter_):
+                # Tasks are numbered as if all epochs were trained now.
+                context.subcontext(task_name="epoch")
             with closing(epochs):
                 while not training.finished:
                     epoch_context = context.subcontext(task_name="epoch")
                     epoch_context.call_on_fit_task_begin(**hook)
                     with workers.interrupts_put_off():
-                        record = next(epochs, None)
-                    self._record(record)
+                        self._record(next(epochs, None))
                     if epoch_context.call_on_fit_task_end(**end):
                         training.finished = True
         except KeyboardInterrupt:

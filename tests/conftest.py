@@ -1,6 +1,7 @@
 """Small data, small estimators and the real data sets, for all test modules."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,11 @@ def real_data():
             return tuple(arrays[key] for key in ("X_train", "y_train", "X_test", "y_test"))
 
     return load
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also in a process that was told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -2,8 +2,10 @@
 
 import gc
 import json
+import signal
 import threading
 import tracemalloc
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -1046,6 +1048,36 @@ def test_interrupt_within_the_first_epoch_keeps_the_initial_weights(
     with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
         model = mlp().fit(*multiclass)
     assert_untrained(model, *multiclass)
+
+
+def test_interrupt_while_full_layers_are_named_keeps_the_initial_weights(
+    mlp, multiclass, monkeypatch
+):
+    model = mlp(verbose=True, epsilon=1_000)
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.print", Mock(side_effect=KeyboardInterrupt))
+        with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
+            model.fit(*multiclass)
+    assert_untrained(model, *multiclass)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_epoch_that_ends_as_ctrl_c_comes_is_entered(
+    mlp, multiclass, same_network, monkeypatch
+):
+    expected = mlp(max_iter=1).fit(*multiclass)
+    record = SparseMLPClassifier._record
+
+    def interrupted(model, entry):
+        signal.raise_signal(signal.SIGINT)
+        record(model, entry)
+
+    monkeypatch.setattr(SparseMLPClassifier, "_record", interrupted)
+    model = mlp()
+    with pytest.warns(ConvergenceWarning, match="interrupted after 1 epochs"):
+        model.fit(*multiclass)
+    assert losses(model) == losses(expected)
+    assert same_network(model, expected)
 
 
 def test_interrupt_of_partial_fit_is_raised_and_leaves_the_weights(

@@ -220,14 +220,6 @@ def ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C raises KeyboardInterrupt, also in a process that was told to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_for_the_end_of_a_shared_task():
     done = []
