@@ -2,13 +2,13 @@
 
 Run with ``make demo``. Trains :class:`sksparse_mlp.SparseMLPClassifier` and
 scikit-learn's ``MLPClassifier`` with the same layers, solver, batches and number of
-epochs; prints one table and saves the learning curves as ``demo.png``. Data sets found
-in the folder ``SKSPARSE_MLP_DATA`` (madelon.npz, isolet.npz, mnist.npz) are added.
+epochs; prints one table and saves the learning curves as ``demo.png``. Madelon, ISOLET and
+MNIST are added where they are at hand, see :func:`sksparse_mlp.datasets.fetch`.
 """
 
-import os
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp.datasets import make_madelon
+from sksparse_mlp.datasets import fetch, make_madelon
 
 PICTURE = Path("demo.png")
 NETWORKS = {
@@ -49,10 +49,13 @@ def bundled(X, y):
     return train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
 
 
-def stored(path):
-    """Training and test parts of an npz file."""
-    with np.load(path) as arrays:
-        return [arrays[part] for part in ("X_train", "X_test", "y_train", "y_test")]
+def official(name):
+    """Training and test part of a data set that needs no download."""
+    (X_train, y_train), (X_test, y_test) = (
+        fetch(name, subset=part, return_X_y=True, download_if_missing=False)
+        for part in ("train", "test")
+    )
+    return X_train, X_test, y_train, y_test
 
 
 def data_sets():
@@ -60,11 +63,9 @@ def data_sets():
     yield "breast cancer", bundled(*load_breast_cancer(return_X_y=True))
     yield "digits", bundled(*load_digits(return_X_y=True))
     yield "generated Madelon", bundled(*make_madelon(random_state=0))
-    folder = os.environ.get("SKSPARSE_MLP_DATA")
     for name in ("Madelon", "ISOLET", "MNIST"):
-        path = Path(folder or "") / f"{name.lower()}.npz"
-        if folder and path.exists():
-            yield name, stored(path)
+        with suppress(OSError):
+            yield name, official(name.lower())
 
 
 def scaled(X_train, X_test):

@@ -1,8 +1,6 @@
 """Small data, small estimators and the real data sets, for all test modules."""
 
-import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +13,7 @@ from sklearn.datasets import (
 from sklearn.preprocessing import scale
 
 from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
-
-DATA_FOLDER = "SKSPARSE_MLP_DATA"
+from sksparse_mlp.datasets import fetch
 
 
 @pytest.fixture
@@ -130,19 +127,15 @@ def _same_array(a, b):
 
 @pytest.fixture
 def real_data():
-    """Load X_train, y_train, X_test, y_test of a real data set, or skip."""
+    """Skip the test unless a real data set is at hand; the network is not asked."""
 
-    def load(name):
-        folder = os.environ.get(DATA_FOLDER)
-        if not folder:
-            pytest.skip(f"{DATA_FOLDER} is not set; it names the folder of real data sets")
-        path = Path(folder) / f"{name}.npz"
-        if not path.exists():
-            pytest.skip(f"{DATA_FOLDER} has no {path.name}")
-        with np.load(path) as arrays:
-            return tuple(arrays[key] for key in ("X_train", "y_train", "X_test", "y_test"))
+    def look_for(name):
+        try:
+            fetch(name, download_if_missing=False)
+        except OSError as error:
+            pytest.skip(str(error))
 
-    return load
+    return look_for
 
 
 @pytest.fixture
