@@ -7,17 +7,21 @@ rounding: the difference between 1 and the next number.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 
 import mpmath
 import numpy as np
 
 from benchmarks.reliability import results
 from sksparse_mlp.activations import ACTIVATIONS, CST, CReLU, ReLUTau, SoftThreshold, SReLU
-from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
+from sksparse_mlp.core.losses import (
+    LogisticCrossEntropy,
+    MultilabelCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 from sksparse_mlp.initializers import edge_of_chaos
 
-LOSSES = (SoftmaxCrossEntropy, LogisticCrossEntropy)
 DTYPES = (np.float32, np.float64)
 SIZES = (1e-30, 1e-5, 1.0, 10.0, 30.0, 80.0, 1e3, 1e10, 1e30)
 VARIANCES = (1e-4, 0.3, 1.0, 100.0)
@@ -72,12 +76,12 @@ def losses_and_gradients(loss, logits, target) -> tuple[np.ndarray, np.ndarray]:
     n, dtype = len(logits), logits.dtype
     z = np.ascontiguousarray(logits.T)
     dz, losses = np.empty_like(z), np.empty(n)
-    y, weights = np.full(n, target), np.ones(n, dtype)
+    y, weights = np.repeat([target], n, axis=0), np.ones(n, dtype)
     loss.value_and_gradient(z, y, weights, np.arange(n), dz, losses, 0.0, 0, n)
     return losses, dz.T
 
 
-def loss_errors(loss, dtype, size) -> Iterator[tuple[str, float]]:
+def class_errors(loss, dtype, size) -> Iterator[tuple[str, float]]:
     """Errors of losses and gradients, by quantity."""
     logits = logits_of(loss, size, dtype)
     true = true_log_probabilities(logits)
@@ -100,6 +104,56 @@ def probability_errors(loss, dtype, size) -> Iterator[tuple[str, float]]:
             yield "probability", error(probability, mpmath.exp(true), 1, dtype)
             yield "log-probability", error(logarithm, true, 1, dtype)
 
+
+def label_errors(dtype, size) -> Iterator[tuple[str, float]]:
+    """Errors of what labels that do not depend on each other have, by quantity."""
+    logits = logits_of(MultilabelCrossEntropy, size, dtype)
+    true = [true_log_probabilities(row[:, np.newaxis]) for row in logits]
+    for target in product((0, 1), repeat=logits.shape[1]):
+        found = losses_and_gradients(MultilabelCrossEntropy, logits, target)
+        for labels, value, gradient in zip(true, *found, strict=True):
+            of_target = [label[k] for label, k in zip(labels, target, strict=True)]
+            yield "loss", error(value, -mpmath.fsum(of_target), 0, dtype)
+            for label, k, actual in zip(labels, target, gradient, strict=True):
+                yield "gradient", error(actual, mpmath.exp(label[1]) - k, 1, dtype)
+    probabilities = MultilabelCrossEntropy.predict_proba(logits)
+    logarithms = MultilabelCrossEntropy.predict_log_proba(logits)
+    for labels, *actual in zip(true, probabilities, logarithms, strict=True):
+        for (_, label), probability, logarithm in zip(labels, *actual, strict=True):
+            yield "probability", error(probability, mpmath.exp(label), 1, dtype)
+            yield "log-probability", error(logarithm, label, 1, dtype)
+
+
+def squared_errors(dtype, size) -> Iterator[tuple[str, float]]:
+    """Errors of half of the squared error, the mean over three targets, by quantity."""
+    outputs = logits_of(SquaredError, size, dtype)
+    for target in (outputs[1], np.zeros(3, dtype), dtype(1) / 3 * outputs[3]):
+        found = losses_and_gradients(SquaredError, outputs, target)
+        for row, value, gradient in zip(outputs, *found, strict=True):
+            pairs = zip(row.tolist(), target.tolist(), strict=True)
+            gaps = [mpmath.mpf(output) - mpmath.mpf(wanted) for output, wanted in pairs]
+            squares = mpmath.fsum(gap**2 for gap in gaps)
+            yield "loss", error(value, squares / 6, 0, dtype)
+            for actual, gap in zip(gradient, gaps, strict=True):
+                yield "gradient", error(actual, gap, 0, dtype)
+
+
+def of_classes(loss):
+    """The errors of losses and of probabilities."""
+
+    def errors(dtype, size):
+        yield from class_errors(loss, dtype, size)
+        yield from probability_errors(loss, dtype, size)
+
+    return errors
+
+
+LOSSES = {
+    "softmax": of_classes(SoftmaxCrossEntropy),
+    "logistic": of_classes(LogisticCrossEntropy),
+    "logistic, several labels": label_errors,
+    "squared error": squared_errors,
+}
 
 # --- activations ----------------------------------------------------------------------
 
@@ -193,14 +247,9 @@ def measurements() -> Iterator[tuple[str, type, dict[str, float]]]:
     """Group, dtype, and the worst error of each of its quantities."""
     with mpmath.workdps(DIGITS):
         for dtype in DTYPES:
-            for loss in LOSSES:
-                errors = [
-                    pair
-                    for size in SIZES
-                    for measure in (loss_errors, probability_errors)
-                    for pair in measure(loss, dtype, size)
-                ]
-                yield loss.link, dtype, worst(errors)
+            for name, loss_errors in LOSSES.items():
+                errors = [pair for size in SIZES for pair in loss_errors(dtype, size)]
+                yield name, dtype, worst(errors)
             for name in TRUE_ACTIVATIONS:
                 yield "activation", dtype, worst(activation_errors(name, dtype))
         pairs = [(activation, q) for activation, variances in POINTS for q in variances]
