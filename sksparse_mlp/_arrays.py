@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -29,6 +29,9 @@ from sksparse_mlp._values import (
 )
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.optimizers import OPTIMIZERS
+
+Estimator = TypeVar("Estimator")
+Shape: TypeAlias = tuple[int | None, ...]
 
 FORMAT, VERSION = "sksparse_mlp", 1
 NORM_ARRAYS = ("gain", "shift", "mean", "variance")
@@ -48,13 +51,13 @@ RUN = ("parameters", "data", "start", "finished", "diverged")
 # --- writing --------------------------------------------------------------------------
 
 
-def exported(estimator) -> dict[str, np.ndarray]:
+def exported(estimator: Any) -> dict[str, np.ndarray]:
     """All arrays of a fitted estimator, sealed, sharing no memory with it."""
     copies = {name: array.copy() for name, array in estimator_arrays(estimator).items()}
     return _npz.sealed(copies)
 
 
-def estimator_arrays(estimator) -> dict[str, np.ndarray]:
+def estimator_arrays(estimator: Any) -> dict[str, np.ndarray]:
     """The arrays of a fitted estimator, some of them its own."""
     estimator._validate_params()
     network = estimator._fitted_network()
@@ -84,7 +87,7 @@ def estimator_arrays(estimator) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _description_of_targets(estimator):
+def _description_of_targets(estimator: Any) -> dict[str, Any]:
     """What the metadata say of the targets, under one of these names."""
     if isinstance(estimator, RegressorMixin):
         return {"target_shape": list(estimator._target_shape)}
@@ -93,7 +96,7 @@ def _description_of_targets(estimator):
     return {"classes_are_objects": estimator.classes_.dtype.kind == "O"}
 
 
-def encoded_parameters(estimator) -> dict[str, str]:
+def encoded_parameters(estimator: Any) -> dict[str, str]:
     """The JSON text of each parameter."""
     texts = {}
     for name, value in estimator.get_params(deep=False).items():
@@ -108,18 +111,18 @@ def encoded_parameters(estimator) -> dict[str, str]:
     return texts
 
 
-def _parameters_text(estimator):
+def _parameters_text(estimator: Any) -> np.ndarray:
     encoded_parameters(estimator)
     return _text(estimator.get_params(deep=False))
 
 
-def _skip_shapes(network):
+def _skip_shapes(network: Network) -> dict[int, tuple[int, int]]:
     """Shapes of the skip matrices that a network has in training, by layer."""
     layers = enumerate(network.layers)
     return {k: (network.sizes[-1], la.n_in) for k, la in layers if not la.is_full}
 
 
-def _text(value):
+def _text(value: Any) -> np.ndarray:
     """JSON text as an array of its UTF-8 bytes."""
     return np.frombuffer(dumps(value).encode(), np.uint8)
 
@@ -163,7 +166,7 @@ def network_arrays(network: Network, prefix: str = "") -> dict[str, np.ndarray]:
     return arrays
 
 
-def _training_arrays(state: dict, network: Network) -> dict[str, np.ndarray]:
+def _training_arrays(state: dict[str, Any], network: Network) -> dict[str, np.ndarray]:
     """What `Training.state` gave; slots only where they still fit the network."""
     network.take_slots(state["slots"])
     evolution, skips = state["evolution"], state["skips"]
@@ -211,7 +214,7 @@ class Reader:
         """Whether there are arrays whose names begin so."""
         return any(name.startswith(prefix) for name in self._left)
 
-    def take(self, name: str, dtypes: tuple[str, ...], shape: tuple) -> np.ndarray:
+    def take(self, name: str, dtypes: tuple[str, ...], shape: Shape) -> np.ndarray:
         """An array of one of the dtypes; None is any length in the shape."""
         if name not in self._left:
             raise ValueError(f"{name} is missing")
@@ -227,14 +230,14 @@ class Reader:
             raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed")
         return np.asarray(array, order="C")
 
-    def floats(self, name: str, dtype: np.dtype | None, shape: tuple) -> np.ndarray:
+    def floats(self, name: str, dtype: np.dtype | None, shape: Shape) -> np.ndarray:
         """An array of finite numbers of the dtype, or of either one for None."""
         array = self.take(name, FLOAT if dtype is None else (dtype.str,), shape)
         if not np.isfinite(array).all():
             raise ValueError(f"{name} has values that are not finite")
         return array
 
-    def labels(self, name: str, shape: tuple) -> np.ndarray:
+    def labels(self, name: str, shape: Shape) -> np.ndarray:
         """An array of any dtype that labels may have."""
         dtype = known_dtype(self._left[name].dtype.str) if name in self._left else None
         return self.take(name, () if dtype is None else (dtype.str,), shape)
@@ -258,9 +261,9 @@ class Reader:
             raise ValueError(f"{name} holds no {kind.__name__}")
         return value
 
-    def record(self, name: str, keys: tuple[str, ...]) -> dict:
+    def record(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
         """The dict with exactly these keys that an array of JSON text holds."""
-        value = self.json(name, dict)
+        value: dict[str, Any] = self.json(name, dict)
         if set(value) != set(keys):
             raise ValueError(f"{name} has {list(value)}, but {list(keys)} are needed")
         return value
@@ -275,8 +278,8 @@ class Reader:
 class RunState:
     """What a checkpoint has of its run, beside the estimator as the epoch ended."""
 
-    parameters: dict
-    data: dict
+    parameters: dict[str, str]
+    data: dict[str, str]
     start: str | None
     finished: bool
     diverged: bool
@@ -285,12 +288,15 @@ class RunState:
     best: Network | None
 
 
-def imported(cls, source: Mapping[str, np.ndarray] | str | os.PathLike):
+def imported(
+    cls: type[Estimator], source: Mapping[str, np.ndarray] | str | os.PathLike[str]
+) -> Estimator:
     """The estimator of class ``cls`` that arrays or a file hold."""
-    return with_run(cls, source)[0]
+    estimator: Estimator = with_run(cls, source)[0]
+    return estimator
 
 
-def with_run(cls, source) -> tuple[Any, RunState | None]:
+def with_run(cls: type[Any], source: Any) -> tuple[Any, RunState | None]:
     """The estimator that arrays or a file hold, and its run if it is a checkpoint."""
     is_file = not isinstance(source, Mapping)
     try:
@@ -311,7 +317,7 @@ def with_run(cls, source) -> tuple[Any, RunState | None]:
     return estimator, run
 
 
-def _own(arrays):
+def _own(arrays: Mapping[Any, Any]) -> dict[str, np.ndarray]:
     """Copies of the given arrays, if they are plain ones."""
     copies = {}
     for name, array in arrays.items():
@@ -323,7 +329,7 @@ def _own(arrays):
     return copies
 
 
-def _check_version(arrays):
+def _check_version(arrays: dict[str, np.ndarray]) -> None:
     known = {name: arrays.get(name, np.array(None)) for name in ("format", "version")}
     if known["format"].dtype.kind != "U" or known["format"].tolist() != FORMAT:
         raise ValueError(f"it is not in the format {FORMAT!r}")
@@ -337,7 +343,7 @@ def _check_version(arrays):
         )
 
 
-def _estimator(cls, reader):
+def _estimator(cls: type[Any], reader: Reader) -> Any:
     reader.take("format", (np.array(FORMAT).dtype.str,), ())
     reader.take("version", INDEX, ())
     metadata = _metadata(cls, reader)
@@ -358,8 +364,8 @@ def _estimator(cls, reader):
     return estimator
 
 
-def _metadata(cls, reader):
-    metadata = reader.json("metadata", dict)
+def _metadata(cls: type[Any], reader: Reader) -> dict[str, Any]:
+    metadata: dict[str, Any] = reader.json("metadata", dict)
     if metadata.get("estimator") != cls.__name__:
         raise ValueError(f"it is a {metadata.get('estimator')!r:.100}")
     of_class = ["classes_are_objects", "n_labels"]
@@ -373,7 +379,7 @@ def _metadata(cls, reader):
     return metadata
 
 
-def _take_targets(estimator, reader, metadata):
+def _take_targets(estimator: Any, reader: Reader, metadata: dict[str, Any]) -> None:
     """Set the attributes that describe the targets of the estimator with these layers."""
     if not estimator.coefs_:
         raise ValueError("layers/0 is missing")
@@ -392,7 +398,7 @@ def _take_targets(estimator, reader, metadata):
         estimator.classes_ = _classes(reader, metadata["classes_are_objects"])
 
 
-def _unfitted(cls, parameters):
+def _unfitted(cls: type[Any], parameters: dict[Any, Any]) -> Any:
     if sorted(parameters, key=str) != cls._get_param_names():
         raise ValueError(f"its parameters are not those of {cls.__name__}")
     estimator = cls(**parameters)
@@ -400,7 +406,7 @@ def _unfitted(cls, parameters):
     return estimator
 
 
-def _history(records):
+def _history(records: list[Any]) -> list[dict[str, Any]]:
     for record in records:
         is_dict = isinstance(record, dict)
         if not is_dict or not all(isinstance(record.get(name), Real) for name in NUMBERS):
@@ -410,14 +416,14 @@ def _history(records):
     return records
 
 
-def _whole(value, name, smallest, largest):
+def _whole(value: Any, name: str, smallest: int, largest: int) -> int:
     """The value, if it is an integer within these limits."""
     if type(value) is not int or not smallest <= value <= largest:
         raise ValueError(f"{name} is {value!r:.100}, not within {smallest} and {largest}")
     return value
 
 
-def _classes(reader, are_objects):
+def _classes(reader: Reader, are_objects: Any) -> np.ndarray:
     classes = reader.labels("classes", (None,))
     if classes.size < 2 or not np.array_equal(np.unique(classes), classes):
         raise ValueError("classes are not at least 2 different labels in order")
@@ -426,7 +432,7 @@ def _classes(reader, are_objects):
     return classes.astype(object) if are_objects else classes
 
 
-def _take_features(estimator, reader):
+def _take_features(estimator: Any, reader: Reader) -> None:
     n_features = estimator.n_features_in_
     if reader.has("feature_names"):
         names = reader.labels("feature_names", (n_features,))
@@ -437,9 +443,10 @@ def _take_features(estimator, reader):
         estimator.support_ = reader.take("support", ("|b1",), (n_features,))
 
 
-def _network_attributes(reader, prefix):
+def _network_attributes(reader: Reader, prefix: str) -> dict[str, list[Any]]:
     """The fitted attributes that make up a network, whose parts may not yet fit."""
-    coefs, intercepts, parameters, norms = [], [], [], []
+    coefs: list[sparse.csr_array] = []
+    intercepts, parameters, norms = [], [], []
     while reader.has(f"{prefix}layers/{len(coefs)}/"):
         coef, intercept = _layer(reader, f"{prefix}layers/{len(coefs)}", coefs)
         coefs.append(coef)
@@ -457,7 +464,9 @@ def _network_attributes(reader, prefix):
     }
 
 
-def _layer(reader, name, before):
+def _layer(
+    reader: Reader, name: str, before: list[sparse.csr_array]
+) -> tuple[sparse.csr_array, np.ndarray]:
     """One layer's matrix and biases; it must follow the layers ``before``."""
     n_in, n_out = reader.take(f"{name}/shape", ("<i8",), (2,)).tolist()
     if n_in < 1 or n_out < 1 or (before and before[-1].shape[1] != n_in):
@@ -476,7 +485,7 @@ def _layer(reader, name, before):
     return coef, intercept
 
 
-def _check_rows(name, indptr, indices, n_columns):
+def _check_rows(name: str, indptr: np.ndarray, indices: np.ndarray, n_columns: int) -> None:
     """Refuse column indices that are out of range, or not growing within a row."""
     if indices.size and not (indices.min() >= 0 and indices.max() < n_columns):
         raise ValueError(f"{name}/indices are not within 0 and {n_columns}")
@@ -488,7 +497,9 @@ def _check_rows(name, indptr, indices, n_columns):
         raise ValueError(f"{name}/indices do not grow within each row")
 
 
-def _norm(reader, name, coef):
+def _norm(
+    reader: Reader, name: str, coef: sparse.csr_array
+) -> dict[str, np.ndarray] | None:
     """The arrays of a batch normalisation, None if there is none."""
     if not reader.has(f"{name}/"):
         return None
@@ -499,11 +510,11 @@ def _norm(reader, name, coef):
     return norm
 
 
-def _checked_network(estimator):
+def _checked_network(estimator: Any) -> Network:
     """The network of the attributes, if these fit the parameters and each other."""
     # Activations are asked for arrays of their shapes, whatever their values.
     with np.errstate(all="ignore"):
-        network = estimator._fitted_network()
+        network: Network = estimator._fitted_network()
     if network.sizes[-1] != estimator._n_outputs():
         raise ValueError(
             f"{network.sizes[-1]} outputs do not fit targets that need "
@@ -515,7 +526,7 @@ def _checked_network(estimator):
 # --- reading what continues -----------------------------------------------------------
 
 
-def _training(reader, network):
+def _training(reader: Reader, network: Network) -> dict[str, Any]:
     """The state of a training of this network; see `Training.state`."""
     state = reader.record("training/state", (*COUNTERS, *OTHERS))
     if state["optimizer"] not in list(SOLVERS):
@@ -533,7 +544,7 @@ def _training(reader, network):
     }
 
 
-def _slots(reader, network, n_slots):
+def _slots(reader: Reader, network: Network, n_slots: int) -> dict[str, Any]:
     dtypes, layers, hidden = (network.dtype.str,), [], []
     for k, layer in enumerate(network.layers):
         pairs = []
@@ -550,7 +561,9 @@ def _slots(reader, network, n_slots):
     return {"layers": layers, "hidden": hidden}
 
 
-def _skips(reader, network, n_slots, n_updates):
+def _skips(
+    reader: Reader, network: Network, n_slots: int, n_updates: Any
+) -> dict[str, Any] | None:
     if n_updates is None:
         return None
     matrices, slots = {}, {}
@@ -562,13 +575,13 @@ def _skips(reader, network, n_slots, n_updates):
     return {"n_updates": n_updates, "matrices": matrices, "slots": slots}
 
 
-def _factor(value):
+def _factor(value: Any) -> float:
     if type(value) is not float or not 0 < value <= 1:
         raise ValueError(f"learning_rate_factor is {value!r:.100}, not within 0 and 1")
     return value
 
 
-def _patience(value):
+def _patience(value: Any) -> dict[str, Any]:
     if not (isinstance(value, dict) and set(value) == {"best", "count"}):
         raise ValueError("patience has not the numbers that it should have")
     if type(value["best"]) is not float:
@@ -576,7 +589,7 @@ def _patience(value):
     return {**value, "count": _whole(value["count"], "count", 0, 2**53)}
 
 
-def _evolution(reader, network, state):
+def _evolution(reader: Reader, network: Network, state: dict[str, Any]) -> dict[str, Any]:
     alive = [
         reader.integers(f"training/neurons/{k}", size)
         for k, size in enumerate(network.sizes)
@@ -610,7 +623,7 @@ def run_arrays(run: RunState) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _run(estimator, reader):
+def _run(estimator: Any, reader: Reader) -> RunState:
     state = reader.record("run/state", RUN)
     flags = type(state["finished"]), type(state["diverged"])
     dicts = isinstance(state["parameters"], dict) and isinstance(state["data"], dict)
@@ -618,21 +631,21 @@ def _run(estimator, reader):
         raise ValueError("run/state does not describe a run")
     if not hasattr(estimator, "_training"):
         raise ValueError("training/state is missing")
-    rows = {
+    rows: dict[str, Any] = {
         name: _rows(reader, f"run/{name}") if reader.has(f"run/{name}") else None
         for name in ("rows", "validation_rows")
     }
     return RunState(**state, **rows, best=_best(estimator, reader))
 
 
-def _rows(reader, name):
+def _rows(reader: Reader, name: str) -> np.ndarray:
     rows = reader.take(name, ("<i8",), (None,))
     if rows.size == 0 or rows.min() < 0:
         raise ValueError(f"{name} are not numbers of samples")
     return rows
 
 
-def _best(estimator, reader):
+def _best(estimator: Any, reader: Reader) -> Network | None:
     """The best network of the run so far, None if there is none."""
     if not reader.has("run/best/"):
         return None

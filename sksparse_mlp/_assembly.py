@@ -2,21 +2,28 @@
 
 import math
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
+from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
+from sksparse_mlp._parameters import Parameters
 from sksparse_mlp.activations import ACTIVATIONS, Activation
 from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
 from sksparse_mlp.core.layer import SparseLayer, n_connections, required_bytes
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
+from sksparse_mlp.core.losses import Loss
 from sksparse_mlp.core.network import Network
-from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam
+from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from sksparse_mlp.core.training import Patience, Training
-from sksparse_mlp.initializers import INITIALIZERS
+from sksparse_mlp.initializers import INITIALIZERS, Initializer
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
@@ -33,7 +40,7 @@ def physical_memory() -> float:
         return math.inf
 
 
-def _member(registry, member, **shared):
+def _member(registry: Mapping[str, type[Any]], member: Any, **shared: Any) -> Any:
     """The member of a family: an instance, or the one of that name.
 
     A named member takes those of the ``shared`` parameters that it has.
@@ -46,21 +53,35 @@ def _member(registry, member, **shared):
     return member
 
 
-class Assembly:
+class Assembly(Parameters, ABC):
     """Mixin of the estimators: builds networks and trainings."""
 
-    def _layer_sizes(self):
+    n_features_in_: int
+    coefs_: list[csr_array]
+    intercepts_: list[np.ndarray]
+    activation_parameters_: list[np.ndarray]
+    batch_norms_: list[dict[str, np.ndarray] | None]
+
+    @abstractmethod
+    def _n_outputs(self) -> int:
+        """Number of output neurons that the targets need."""
+
+    @abstractmethod
+    def _loss(self) -> Loss:
+        """What the network minimises."""
+
+    def _layer_sizes(self) -> list[int]:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
-        if sizes.ndim > 1 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        if sizes.ndim > 1 or not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
             raise ValueError(
                 "hidden_layer_sizes must be one positive integer or a sequence of them, "
                 f"got {self.hidden_layer_sizes!r}."
             )
         return [self.n_features_in_, *map(int, sizes), self._n_outputs()]
 
-    def _activations(self, n_hidden):
+    def _activations(self, n_hidden: int) -> list[Activation]:
         """One activation per hidden layer."""
-        members = self.activation
+        members: Any = self.activation
         if not isinstance(members, (list, tuple)):
             members = [members] * n_hidden
         if len(members) != n_hidden:
@@ -76,7 +97,7 @@ class Assembly:
                 )
         return [_member(ACTIVATIONS, member, slope=self.slope) for member in members]
 
-    def _new_hidden(self, sizes, dtype):
+    def _new_hidden(self, sizes: list[int], dtype: DTypeLike) -> list[Hidden]:
         """What follows each hidden layer, before training."""
         units = []
         for depth, activation in enumerate(self._activations(len(sizes) - 2), start=1):
@@ -86,10 +107,10 @@ class Assembly:
             units.append(Hidden(activation, parameters, n_neurons, norm))
         return units
 
-    def _zeta_schedule(self):
+    def _zeta_schedule(self) -> Callable[[int, int], float]:
         if self.zeta == 0 and isinstance(self.zeta_schedule, str):
             return Constant(0)
-        schedule = _member(
+        schedule: Callable[[int, int], float] = _member(
             ZETA_SCHEDULES, self.zeta_schedule, zeta=self.zeta, zeta_max=self.zeta
         )
         for epoch in range(self.max_iter):
@@ -101,19 +122,19 @@ class Assembly:
                 )
         return schedule
 
-    def _optimizer(self):
+    def _optimizer(self) -> Optimizer:
         if self.solver == "sgd":
             return SGD(momentum=self.momentum, nesterov=self.nesterovs_momentum)
         return Adam(beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.adam_epsilon)
 
-    def _batch_size(self):
+    def _batch_size(self) -> int:
         if self.batch_norm and self.batch_size == 1:
             raise ValueError(
                 "batch_norm=True needs batches of at least 2 samples, got batch_size=1."
             )
         return AUTO_BATCH_SIZE if self.batch_size == "auto" else int(self.batch_size)
 
-    def _new_network(self, rng, dtype):
+    def _new_network(self, rng: np.random.Generator, dtype: DTypeLike) -> Network:
         sizes = self._layer_sizes()
         self._check_memory(sizes, dtype)
         hidden = self._new_hidden(sizes, dtype)
@@ -127,7 +148,7 @@ class Assembly:
             layers.append(layer)
         return Network(layers, hidden, self._loss())
 
-    def _check_memory(self, sizes, dtype):
+    def _check_memory(self, sizes: list[int], dtype: DTypeLike) -> None:
         """Refuse a network that this machine could not hold while it trains."""
         n_slots = OPTIMIZERS[self.solver].n_slots
         layers = sum(
@@ -146,12 +167,13 @@ class Assembly:
                 "or float32 data."
             )
 
-    def _initializer(self, after):
+    def _initializer(self, after: Activation | None) -> Initializer:
         if self.init == "auto":
             return INITIALIZERS[after.initializer if after else "xavier_uniform"]()
-        return _member(INITIALIZERS, self.init)
+        initializer: Initializer = _member(INITIALIZERS, self.init)
+        return initializer
 
-    def _fitted_network(self):
+    def _fitted_network(self) -> Network:
         """The network that the public attributes describe."""
         layers = [
             SparseLayer.from_coef(coef, intercept)
@@ -162,7 +184,7 @@ class Assembly:
             raise ValueError(f"The layers in coefs_ do not fit each other: {shapes}.")
         return Network(layers, self._fitted_hidden(layers[:-1]), self._loss())
 
-    def _fitted_hidden(self, layers):
+    def _fitted_hidden(self, layers: list[SparseLayer]) -> list[Hidden]:
         """What follows each of these layers, as the public attributes have it."""
         units = []
         for depth, (layer, activation) in enumerate(
@@ -181,7 +203,7 @@ class Assembly:
             units.append(Hidden(activation, fitted.astype(dtype), layer.n_out, norm))
         return units
 
-    def _fitted_norm(self, depth, n_neurons, dtype):
+    def _fitted_norm(self, depth: int, n_neurons: int, dtype: np.dtype) -> BatchNorm | None:
         """The batch normalisation of a hidden layer as the public attributes have it."""
         arrays = self.batch_norms_[depth]
         if arrays is None:
@@ -195,7 +217,7 @@ class Assembly:
                 )
         return norm
 
-    def _continued_network(self):
+    def _continued_network(self) -> Network:
         network = self._fitted_network()
         if network.sizes != self._layer_sizes():
             raise ValueError(
@@ -205,7 +227,7 @@ class Assembly:
             )
         return network
 
-    def _new_training(self, dtype, *, continued):
+    def _new_training(self, dtype: DTypeLike, *, continued: bool) -> Training:
         random_state = check_random_state(self.random_state)
         entropy = random_state.randint(np.iinfo(np.int32).max, size=(3, 4)).tolist()
         init_rng, data_rng, topology_rng = map(np.random.default_rng, entropy)
@@ -230,7 +252,7 @@ class Assembly:
             records_gradient_flow="effective_gradient_flow" in self._recorded(),
         )
 
-    def _recorded(self):
+    def _recorded(self) -> Sequence[str]:
         unknown = [name for name in self.record if name not in RECORDABLE]
         if unknown:
             raise ValueError(
@@ -238,7 +260,7 @@ class Assembly:
             )
         return self.record
 
-    def _evolution(self, rng):
+    def _evolution(self, rng: np.random.Generator) -> Evolution:
         pruning = self.pruning
         return Evolution(
             growth=_member(GROWTHS, self.growth, gamma=self.gamma),
@@ -251,7 +273,7 @@ class Assembly:
             rng=rng,
         )
 
-    def _n_features_to_select(self):
+    def _n_features_to_select(self) -> int | None:
         """The number of features to select, None for no selection."""
         wanted, n_features = self.n_features_to_select, self.n_features_in_
         if wanted is None:

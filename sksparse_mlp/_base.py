@@ -19,7 +19,7 @@ class BaseEstimator(base.BaseEstimator):
     _doc_link_module = "sksparse_mlp"
 
     @property
-    def _doc_link_template(self):
+    def _doc_link_template(self) -> str:
         site = os.environ.get(DOCUMENTATION_VARIABLE, DOCUMENTATION_URL).rstrip("/")
         page = "/api/{estimator_module}.{estimator_name}.html"
         return site and site + page

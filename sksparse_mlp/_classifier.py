@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,10 @@ from sksparse_mlp.core.losses import (
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.initializers import Initializer
 from sksparse_mlp.topology import Growth, ImportancePruning
+
+ClassLoss: TypeAlias = type[
+    SoftmaxCrossEntropy | LogisticCrossEntropy | MultilabelCrossEntropy
+]
 
 
 @with_shared_sections
@@ -309,7 +313,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     # --- labels and weights -----------------------------------------------------------
 
-    def _loss(self) -> Any:
+    def _loss(self) -> ClassLoss:
         if self.multilabel_:
             return MultilabelCrossEntropy
         return LogisticCrossEntropy if self.classes_.size == 2 else SoftmaxCrossEntropy
@@ -391,7 +395,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         known: Any = getattr(self, "classes_", None)
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        given = known if classes is None else np.unique(classes)
+        given: np.ndarray = known if classes is None else np.unique(classes)
         if known is not None and not np.array_equal(given, known):
             raise ValueError(
                 f"classes={given.tolist()} differ from those of the previous call, "
@@ -432,7 +436,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             )
         return weights
 
-    def _encoded(self, y: Any, rows: np.ndarray, dtype: Any) -> np.ndarray:
+    def _encoded(self, y: np.ndarray, rows: np.ndarray, dtype: Any) -> np.ndarray:
         if self.multilabel_:
             return y
         codes = np.zeros(y.size, np.intp)
@@ -471,4 +475,5 @@ def _indicators(y: Any) -> np.ndarray:
             "An indicator matrix y has 1 where a sample has the label and 0 elsewhere; "
             f"it also has {others.tolist()}. Make one by MultiLabelBinarizer."
         )
-    return y.astype(np.int8)
+    indicators: np.ndarray = y.astype(np.int8)
+    return indicators

@@ -20,7 +20,7 @@ def with_shared_sections(cls: type) -> type:
     return cls
 
 
-def _sections(doc):
+def _sections(doc: str) -> dict[str, str]:
     """What a docstring has below each of its headings, which are written small."""
     parts = HEADING.split(doc)
     return {

@@ -15,7 +15,7 @@ Source: Price et al., *Deep Neural Network Initialization with Sparsity Inducing
 Activations*, 2024.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -59,21 +59,23 @@ class _Function:
         self.parameters = activation.initial_parameters(1, 1, np.float64)
 
     @property
-    def kinks(self):
+    def kinks(self) -> np.ndarray | None:
         return self.activation.kinks(self.parameters)
 
-    def value(self, x):
+    def value(self, x: np.ndarray) -> np.ndarray:
         a = np.empty((1, x.size))
         self.activation.forward(x.reshape(1, -1), a, self.parameters, 0, 1)
         return a.reshape(x.shape)
 
-    def derivative(self, x):
+    def derivative(self, x: np.ndarray) -> np.ndarray:
         da, scratch = np.ones((1, x.size)), np.zeros((len(self.parameters), 1))
         self.activation.backward(x.reshape(1, -1), da, self.parameters, scratch, 0, 1)
         return da.reshape(x.shape)
 
 
-def _truncated_moments(a, b):
+def _truncated_moments(
+    a: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Integrals of 1, z and z^2 over (a, b), in the standard normal measure."""
     density_a, density_b = (np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) for z in (a, b))
     # Differences of the smaller tails keep their digits.
@@ -84,16 +86,16 @@ def _truncated_moments(a, b):
 class _PiecewiseLinear:
     """Moments of slope * x + intercept between edges, in closed form."""
 
-    def __init__(self, function: _Function):
+    def __init__(self, function: _Function, kinks: np.ndarray):
         # Zero as one more kink changes nothing and spares the case of no kinks.
-        kinks = np.unique(np.append(function.kinks, 0.0))
+        kinks = np.unique(np.append(kinks, 0.0))
         self.edges = np.array([-np.inf, *kinks, np.inf])
         ends = np.array([kinks[0] - 2, *kinks, kinks[-1] + 2])
         inside = (ends[1:] + ends[:-1]) / 2
         self.slopes = function.derivative(inside)
         self.intercepts = function.value(inside) - self.slopes * inside
 
-    def __call__(self, q):
+    def __call__(self, q: np.ndarray) -> Moments:
         root = np.sqrt(np.maximum(q, np.finfo(float).tiny))
         # (n_edges, n_q); pieces are the rows below
         bounds = np.clip(self.edges[:, np.newaxis] / root, -END, END)
@@ -107,7 +109,7 @@ class _PiecewiseLinear:
         )
 
 
-def _normal_quadrature():
+def _normal_quadrature() -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights for expectations of functions that are smooth but for zero.
 
     Gauss-Legendre in panels that halve towards zero, so that a function of sqrt(q) z is
@@ -129,7 +131,7 @@ class _Smooth:
     def __init__(self, function: _Function):
         self.function = function
 
-    def __call__(self, q):
+    def __call__(self, q: np.ndarray) -> Moments:
         root = np.sqrt(np.maximum(q, np.finfo(float).tiny))
         x = root[:, np.newaxis] * self.nodes  # (n_q, n_nodes)
         phi, slope = self.function.value(x), self.function.derivative(x)
@@ -141,12 +143,13 @@ class _Smooth:
         )
 
 
-def _moments_of(activation) -> Callable[[np.ndarray], Moments]:
+def _moments_of(activation: Activation) -> Callable[[np.ndarray], Moments]:
     function = _Function(activation)
-    return _Smooth(function) if function.kinks is None else _PiecewiseLinear(function)
+    kinks = function.kinks
+    return _Smooth(function) if kinks is None else _PiecewiseLinear(function, kinks)
 
 
-def _search_grid():
+def _search_grid() -> np.ndarray:
     """Shares of q between which fixed points are looked for, without q itself."""
     shares = np.union1d(np.geomspace(1e-6, REACH, 200), np.linspace(0, REACH, 601)[1:])
     shares = shares[abs(shares - 1) > NEARNESS]
@@ -230,22 +233,22 @@ class EdgeOfChaosPoint:
         )
 
     @cached_property
-    def _search(self):
+    def _search(self) -> tuple[np.ndarray, np.ndarray]:
         """Variances up to 6 q*, and the sign of V(q) - q at each."""
         grid = self.q * _search_grid()
         excess = self._excess(grid)
         return grid, np.where(abs(excess) <= ROUNDING * grid, 0, np.sign(excess))
 
-    def _excess(self, q):
+    def _excess(self, q: np.ndarray | float) -> np.ndarray:
         return self.variance_map(q) - q
 
-    def _roots(self, grid, signs):
+    def _roots(self, grid: np.ndarray, signs: np.ndarray) -> Iterator[float]:
         # What is zero up to rounding has a sign that means nothing.
         grid, signs = grid[signs != 0], signs[signs != 0]
         for k in np.flatnonzero(np.diff(signs)):
             yield brentq(self._excess, grid[k], grid[k + 1], xtol=1e-14 * grid[k])
 
-    def _keeping(self):
+    def _keeping(self) -> str:
         if not self._search[1].any():
             return "V(q) = q for every q, so that each layer keeps the variance it is given"
         return (
@@ -253,7 +256,7 @@ class EdgeOfChaosPoint:
             f"holds what is near it (V'={self.stability:.4g})"
         )
 
-    def _instability(self):
+    def _instability(self) -> Iterator[str]:
         grid, signs = self._search
         above = np.searchsorted(grid, self.q)
         departs = {
@@ -270,7 +273,7 @@ class EdgeOfChaosPoint:
                 "with a clip, or a smaller clip, helps."
             )
 
-    def _failure_modes(self):
+    def _failure_modes(self) -> Iterator[str]:
         others = self.fixed_points[self.fixed_points != self.q]
         if others.size:
             shown = ", ".join(f"{q:.4g}" for q in others)
@@ -363,7 +366,7 @@ def edge_of_chaos(activation: str | Activation, q: float = 1.0) -> EdgeOfChaosPo
     )
 
 
-def _checked_activation(activation):
+def _checked_activation(activation: str | Activation) -> Activation:
     if isinstance(activation, str) and activation in ACTIVATIONS:
         return ACTIVATIONS[activation]()
     if not isinstance(activation, Activation):
@@ -375,7 +378,7 @@ def _checked_activation(activation):
     return activation
 
 
-def _no_edge(activation, q, why):
+def _no_edge(activation: Activation, q: float, why: str) -> ValueError:
     return ValueError(
         f"activation={activation!r} has no edge of chaos at q={q:g}: {why}. Choose "
         "another q, another activation, or another initialisation such as "

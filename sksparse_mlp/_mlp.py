@@ -3,6 +3,7 @@
 import math
 import os
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -18,7 +19,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sksparse_mlp._arrays import exported, imported
 from sksparse_mlp._assembly import Assembly
 from sksparse_mlp._base import BaseEstimator
-from sksparse_mlp._parameters import Parameters
 from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.samples import Samples
@@ -28,19 +28,10 @@ from sksparse_mlp.core.workers import Workers
 INPUT = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "order": "C"}
 
 
-class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
+class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
     """What sparse multilayer perceptrons share, whatever their targets are.
 
-    A subclass says what its targets are:
-
-    - ``_validated(X, y, reset)`` checks the data;
-    - ``_take_targets(y, continued)`` sets the attributes that describe targets;
-    - ``_check_targets(y)`` refuses targets that do not fit these attributes;
-    - ``_has_single_labels`` tells whether targets are one label per sample;
-    - ``_encoded(y, rows, dtype)`` is what the loss takes of the targets in these rows;
-    - ``_weighted(y, weights)`` are the samples' weights, if not those that were given;
-    - ``_split(samples, rng)`` sets validation samples apart, if not any ones;
-    - ``_n_outputs()`` and ``_loss()`` tell the output layer.
+    A subclass says what its targets are, by the abstract methods.
 
     Attributes
     ----------
@@ -110,6 +101,27 @@ class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
     """
 
     history_: list[dict[str, Any]]
+
+    @property
+    @abstractmethod
+    def _has_single_labels(self) -> bool:
+        """Whether targets are one label per sample."""
+
+    @abstractmethod
+    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        """Samples and targets, checked; with ``reset`` features may be other ones."""
+
+    @abstractmethod
+    def _take_targets(self, y: Any, *, continued: bool) -> None:
+        """Set the attributes that describe the targets of fit."""
+
+    @abstractmethod
+    def _check_targets(self, y: Any) -> None:
+        """Refuse targets that do not fit these attributes."""
+
+    @abstractmethod
+    def _encoded(self, y: np.ndarray, rows: np.ndarray, dtype: Any) -> np.ndarray:
+        """What the loss takes of the targets; those of other rows are not looked at."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -198,6 +210,7 @@ class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
         return self._encoded(y, np.arange(len(y)), self.coefs_[0].dtype)
 
     def _weighted(self, y: Any, weights: np.ndarray) -> np.ndarray:
+        """The samples' weights; a subclass may change them by their targets."""
         return weights
 
     def _in_range(self, weights: np.ndarray, dtype: Any) -> np.ndarray:
@@ -388,7 +401,9 @@ class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
         """Shares of the input neurons in the sum of the first layer's absolute weights."""
         check_is_fitted(self)
         strengths = np.asarray(abs(self.coefs_[0]).sum(axis=1)).ravel()
-        return strengths / max(strengths.sum(), np.finfo(strengths.dtype).tiny)
+        total = max(strengths.sum(), np.finfo(strengths.dtype).tiny)
+        shares: np.ndarray = strengths / total
+        return shares
 
     def compress(self) -> Self:
         """Leave out what cannot matter for predictions.
@@ -420,7 +435,7 @@ class BaseSparseMLP(Assembly, Parameters, CallbackSupportMixin, BaseEstimator):
         """
         check_is_fitted(self)
         network = compressed(self._fitted_network())
-        small = clone(self)
+        small: Self = clone(self)
         parameters = self.get_params(deep=False)
         for name, value in vars(self).items():
             if name not in parameters and name != "_training":

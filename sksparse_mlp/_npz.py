@@ -8,6 +8,7 @@ import secrets
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -53,7 +54,7 @@ def check_sealed(arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError("it has arrays that are not those of its checksum")
 
 
-def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Read all arrays of an npz file whose members are not compressed.
 
     No member is read before its header is seen to describe exactly the bytes that it
@@ -79,7 +80,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
             raise ValueError(f"it is damaged or no npz file ({error!r:.200})") from error
 
 
-def _check_members(members, n_bytes):
+def _check_members(members: list[zipfile.ZipInfo], n_bytes: int) -> None:
     if len({member.filename for member in members}) < len(members):
         raise ValueError("it has two arrays of the same name")
     for member in members:
@@ -95,7 +96,9 @@ def _check_members(members, n_bytes):
         raise ValueError("it has arrays of more bytes than the file")
 
 
-def _named_array(archive, member):
+def _named_array(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[str, np.ndarray]:
     with archive.open(member) as file:
         _check_header(file, member)
     with archive.open(member) as file:
@@ -105,7 +108,7 @@ def _named_array(archive, member):
     return member.filename.removesuffix(".npy"), native
 
 
-def _check_header(file, member):
+def _check_header(file: IO[bytes], member: zipfile.ZipInfo) -> None:
     """Refuse an array that is not exactly the rest of its member."""
     magic, length = file.read(len(_MAGIC)), int.from_bytes(file.read(2), "little")
     header = _HEADER.fullmatch(file.read(length))
@@ -147,7 +150,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], *, keep: bool) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder):
+def _sync_folder(folder: Path) -> None:
     """Have what was renamed in a folder on the disk, where folders can be opened."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -32,7 +32,7 @@ class Predictor:
         self._loss: Any = network.loss
         self.n_features_in_ = network.sizes[0]
 
-    def _outputs(self, X):
+    def _outputs(self, X: np.ndarray) -> np.ndarray:
         """Outputs of the last layer, of shape (n_samples, n_outputs)."""
         if sparse.issparse(X):
             raise TypeError("A predictor takes dense arrays only; use X.toarray().")
@@ -89,11 +89,13 @@ class ClassPredictor(Predictor):
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Predict class probabilities, of shape (n_samples, n_classes); see `predict`."""
-        return self._loss.predict_proba(self._outputs(X))
+        probabilities: np.ndarray = self._loss.predict_proba(self._outputs(X))
+        return probabilities
 
     def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
         """Predict their logarithms; see `predict`."""
-        return self._loss.predict_log_proba(self._outputs(X))
+        logarithms: np.ndarray = self._loss.predict_log_proba(self._outputs(X))
+        return logarithms
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         """Compute the last layer's outputs as the classifier does; see `predict`."""

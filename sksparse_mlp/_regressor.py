@@ -144,7 +144,7 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
 
     _has_single_labels = False
 
-    def _loss(self) -> Any:
+    def _loss(self) -> type[SquaredError]:
         return SquaredError
 
     def _n_outputs(self) -> int:
@@ -174,7 +174,7 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
                 "estimator."
             )
 
-    def _encoded(self, y: Any, rows: np.ndarray, dtype: Any) -> np.ndarray:
+    def _encoded(self, y: np.ndarray, rows: np.ndarray, dtype: Any) -> np.ndarray:
         """The targets of these rows, of shape (n_samples, n_outputs), the others zero."""
         targets = np.zeros((len(y), self._n_outputs()))
         targets[rows] = y[rows].reshape(rows.size, -1)

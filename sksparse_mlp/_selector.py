@@ -80,7 +80,9 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     True
     """
 
-    _parameter_constraints: dict = {
+    estimator_: Any
+    support_: np.ndarray
+    _parameter_constraints: dict[str, Any] = {
         "estimator": [None, HasMethods(["fit", "set_params"])],
         "n_features_to_select": [
             Interval(Integral, 1, None, closed="left"),
@@ -100,7 +102,7 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_features_to_select = n_features_to_select
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.required = True
@@ -160,11 +162,12 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     def feature_importances_(self) -> np.ndarray:
         """Shares of the input neurons in the sum of the first layer's absolute weights."""
         check_is_fitted(self)
-        return self.estimator_.feature_importances_
+        importances: np.ndarray = self.estimator_.feature_importances_
+        return importances
 
-    def _network(self):
+    def _network(self) -> Any:
         return SparseMLPClassifier() if self.estimator is None else self.estimator
 
-    def _get_support_mask(self):
+    def _get_support_mask(self) -> np.ndarray:
         check_is_fitted(self)
         return self.support_

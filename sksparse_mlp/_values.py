@@ -7,10 +7,12 @@ whatever it is, runs code or imports anything.
 import base64
 import json
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Never
 
 import numpy as np
 
+from sksparse_mlp._base import BaseEstimator
 from sksparse_mlp.activations import ACTIVATIONS
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES
@@ -67,23 +69,23 @@ def encoded(value: Any) -> Any:
     return _encoded_object(value)
 
 
-def _encoded_dict(value):
+def _encoded_dict(value: dict[Any, Any]) -> dict[str, Any]:
     """A JSON object where keys are strings and not what stands for another type."""
     if all(type(key) is str for key in value) and not _stands_for_another(value):
         return {key: encoded(item) for key, item in value.items()}
     return {"dict": [[encoded(key), encoded(item)] for key, item in value.items()]}
 
 
-def _stands_for_another(value):
+def _stands_for_another(value: dict[Any, Any]) -> bool:
     return len(value) == 1 and next(iter(value)) in _DECODERS
 
 
-def _is_short(value):
+def _is_short(value: Any) -> bool:
     """Whether a value is an integer that 64 bits can hold."""
     return type(value) is int and -(2**63) <= value < 2**64
 
 
-def _encoded_object(value):
+def _encoded_object(value: Any) -> dict[str, Any]:
     if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in KINDS:
         name = "array" if isinstance(value, np.ndarray) else "scalar"
         return {name: _encoded_array(np.asarray(value))}
@@ -97,7 +99,7 @@ def _encoded_object(value):
     raise ValueError(f"{value!r} cannot be exported; allowed are {ALLOWED}")
 
 
-def _encoded_array(array):
+def _encoded_array(array: np.ndarray) -> dict[str, Any]:
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     data = base64.b64encode(little.tobytes()).decode("ascii")
     return {"dtype": little.dtype.str, "shape": list(array.shape), "base64": data}
@@ -117,30 +119,30 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def _refuse_constant(name):
+def _refuse_constant(name: str) -> Never:
     raise ValueError(f"its JSON has {name}")
 
 
-def _fields(content, *names):
+def _fields(content: Any, *names: str) -> list[Any]:
     """The values of a JSON object with exactly these keys."""
     if not isinstance(content, dict) or set(content) != set(names):
         raise ValueError(f"its JSON has no {' and '.join(names)} where they should be")
     return [content[name] for name in names]
 
 
-def _items(content):
+def _items(content: Any) -> list[Any]:
     if not isinstance(content, list):
         raise ValueError("its JSON has no list where one should be")
     return [decoded(item) for item in content]
 
 
-def _float(content):
+def _float(content: Any) -> float:
     if content not in ("nan", "inf", "-inf"):
         raise ValueError(f"its JSON has {content!r:.100} for a float")
     return float(content)
 
 
-def _dict(content):
+def _dict(content: Any) -> dict[Any, Any]:
     pairs = _items(content)
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2):
@@ -152,7 +154,7 @@ def _dict(content):
     return dict(pairs)
 
 
-def _array(content):
+def _array(content: Any) -> np.ndarray:
     descriptor, shape, text = _fields(content, "dtype", "shape", "base64")
     dtype = known_dtype(descriptor)
     sizes = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
@@ -188,14 +190,14 @@ def check_values(array: np.ndarray) -> None:
             raise ValueError("it has text that is not Unicode")
 
 
-def _scalar(content):
+def _scalar(content: Any) -> Any:
     array = _array(content)
     if array.shape != ():
         raise ValueError("its JSON has a scalar that is an array")
     return array[()]
 
 
-def _random_state(content):
+def _random_state(content: Any) -> np.random.RandomState:
     state = decoded(content)
     generator, words, has_gauss, gauss = _fields(
         state, "bit_generator", "state", "has_gauss", "gauss"
@@ -217,19 +219,19 @@ def _random_state(content):
     return random_state
 
 
-def _member(content):
+def _member(content: Any) -> BaseEstimator:
     name, parameters = _fields(content, "class", "parameters")
     if not (isinstance(name, str) and name in MEMBERS):
         raise ValueError(f"there is no class {name!r:.100} in this package's families")
     cls, values = MEMBERS[name], decoded(parameters)
     if not isinstance(values, dict) or sorted(values, key=str) != cls._get_param_names():
         raise ValueError(f"the parameters of {name} are not those that it has")
-    member = cls(**values)
+    member: BaseEstimator = cls(**values)
     member._validate_params()
     return member
 
 
-_DECODERS: dict[str, Any] = {
+_DECODERS: dict[str, Callable[[Any], Any]] = {
     "float": _float,
     "tuple": lambda content: tuple(_items(content)),
     "dict": _dict,
@@ -240,13 +242,13 @@ _DECODERS: dict[str, Any] = {
 }
 
 
-def encoded_stream(state: dict) -> dict:
+def encoded_stream(state: dict[str, Any]) -> dict[str, Any]:
     """A PCG64 state whose 128-bit integers are strings, as many JSON readers need."""
     words = {name: str(value) for name, value in state["state"].items()}
     return {**state, "state": words}
 
 
-def decoded_stream(state: Any) -> dict:
+def decoded_stream(state: Any) -> dict[str, Any]:
     """The PCG64 state of which `encoded_stream` made this."""
     generator, words, has_uint32, uinteger = _fields(
         state, "bit_generator", "state", "has_uint32", "uinteger"

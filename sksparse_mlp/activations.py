@@ -403,7 +403,8 @@ class PReLU(_Learnable, _TwoSlopes):
         return np.full((1, n_neurons), self.slope, dtype)
 
     def slopes(self, parameters: np.ndarray) -> np.ndarray:
-        return parameters[0].copy()
+        slopes: np.ndarray = parameters[0]
+        return slopes.copy()
 
 
 class AllReLU(_AlternatingSign, LeakyReLU):
@@ -536,7 +537,8 @@ class SReLU(_Learnable, Activation):
         return np.repeat(np.array([*left, *right], dtype)[:, np.newaxis], n_neurons, axis=1)
 
     def slopes(self, parameters: np.ndarray) -> np.ndarray:
-        return parameters[1].copy()
+        slopes: np.ndarray = parameters[1]
+        return slopes.copy()
 
     def kinks(self, parameters: np.ndarray) -> np.ndarray:
         return parameters[[0, 2], 0]
@@ -570,7 +572,8 @@ class _Shifted(Activation):
 
     def kinks(self, parameters: np.ndarray) -> np.ndarray:
         ends = np.array([self.threshold, self.threshold + self.clip], float)
-        return ends[np.isfinite(ends)]
+        finite: np.ndarray = ends[np.isfinite(ends)]
+        return finite
 
     def forward(
         self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
@@ -593,7 +596,8 @@ class _Shrunk(_Shifted):
     """The odd extension of `_Shifted`: zero between -threshold and threshold."""
 
     def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        return a != 0
+        on: np.ndarray = a != 0
+        return on
 
     def kinks(self, parameters: np.ndarray) -> np.ndarray:
         positive = super().kinks(parameters)

@@ -246,7 +246,8 @@ class EdgeOfChaos(_Normal, Initializer):
         before: Activation | None = None,
         after: Activation | None = None,
     ) -> np.ndarray:
-        return np.sqrt(self._point(before, after).sigma_b2) * self.draw(rng, size)
+        deviation: np.float64 = np.sqrt(self._point(before, after).sigma_b2)
+        return deviation * self.draw(rng, size)
 
     def _point(
         self, before: Activation | None, after: Activation | None

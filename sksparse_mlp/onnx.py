@@ -30,6 +30,7 @@ from sksparse_mlp.core.hidden import NORM_EPSILON, BatchNorm
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
+    Loss,
     MultilabelCrossEntropy,
     SoftmaxCrossEntropy,
     SquaredError,
@@ -282,7 +283,7 @@ class _Head:
     outputs: dict[str, int]
 
 
-HEADS: dict[Any, _Head] = {
+HEADS: dict[Loss, _Head] = {
     SoftmaxCrossEntropy: _Head(_write_softmax, {"label": 1, "probabilities": 2}),
     LogisticCrossEntropy: _Head(_write_logistic, {"label": 1, "probabilities": 2}),
     MultilabelCrossEntropy: _Head(_write_indicators, {"label": 2, "probabilities": 2}),
@@ -513,13 +514,14 @@ def _model(
         ],
     )
     operators = [helper.make_opsetid("", opset)]
-    return helper.make_model(
+    model: ModelProto = helper.make_model(
         graph,
         opset_imports=operators,
         ir_version=helper.find_min_ir_version_for(operators),
         producer_name="sksparse_mlp",
         producer_version=sksparse_mlp.__version__,
     )
+    return model
 
 
 # --- pipelines ------------------------------------------------------------------------

@@ -189,7 +189,7 @@ class Growth(BaseEstimator):
 def _random_ranks(
     layer: SparseLayer, keep: np.ndarray, size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    n_free = layer.n_in * layer.n_out - np.count_nonzero(keep)
+    n_free = layer.n_in * layer.n_out - int(np.count_nonzero(keep))
     return sample_sorted(rng, n_free, size)
 
 
@@ -300,7 +300,8 @@ class LiSET(Growth):
         shares = strengths / largest if largest > 0 else np.zeros(strengths.size)
         # In logarithms, where a very negative gamma does not underflow.
         logarithms = log_expit(shares.astype(np.float64) + self.gamma)
-        return np.exp(logarithms - logarithms.max())
+        likelihood: np.ndarray = np.exp(logarithms - logarithms.max())
+        return likelihood
 
     def free_ranks(
         self,

@@ -1,5 +1,6 @@
 """Everything public has types, and docstrings in numpydoc's format with examples."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -126,6 +127,22 @@ def test_signatures_have_types(name):
     assert untyped == []
     returns_nothing = name in OBJECTS and inspect.isclass(OBJECTS[name])
     assert returns_nothing or signature.return_annotation is not signature.empty
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isfunction(function_of(n))])
+def test_documented_defaults_are_those_of_the_signature(name):
+    doc = inspect.getdoc(OBJECTS[name] if name in OBJECTS else function_of(name))
+    documented = {}
+    for entry in NumpyDocString(doc)["Parameters"]:
+        names, text = entry.name.split(", "), entry.type.partition("default=")[2]
+        if text:
+            value = ast.literal_eval(text)
+            one_each = len(names) > 1 and isinstance(value, tuple)
+            values = value if one_each else [value] * len(names)
+            documented |= dict(zip(names, values, strict=True))
+    parameters = inspect.signature(function_of(name)).parameters
+    defaults = {part: parameters[part].default for part in documented}
+    assert documented == defaults
 
 
 @pytest.mark.parametrize("name", [n for n in OBJECTS if is_dataclass(OBJECTS[n])])

@@ -1061,25 +1061,6 @@ def test_interrupt_while_full_layers_are_named_keeps_the_initial_weights(
     assert_untrained(model, *multiclass)
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_an_epoch_that_ends_as_ctrl_c_comes_is_entered(
-    mlp, multiclass, same_network, monkeypatch
-):
-    expected = mlp(max_iter=1).fit(*multiclass)
-    record = SparseMLPClassifier._record
-
-    def interrupted(model, entry):
-        signal.raise_signal(signal.SIGINT)
-        record(model, entry)
-
-    monkeypatch.setattr(SparseMLPClassifier, "_record", interrupted)
-    model = mlp()
-    with pytest.warns(ConvergenceWarning, match="interrupted after 1 epochs"):
-        model.fit(*multiclass)
-    assert losses(model) == losses(expected)
-    assert same_network(model, expected)
-
-
 def test_interrupt_of_partial_fit_is_raised_and_leaves_the_weights(
     mlp, multiclass, same_network, monkeypatch
 ):
@@ -1098,6 +1079,28 @@ def two_threads(monkeypatch):
     monkeypatch.setattr(workers, "MIN_WORK", 0)
     monkeypatch.setattr(workers, "available_cores", lambda: 2)
     monkeypatch.setattr(workers.Pace, "shares", lambda pace: True)
+
+
+@pytest.mark.usefixtures("interruptible", "two_threads")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_an_epoch_that_ends_as_ctrl_c_comes_is_entered(
+    mlp, multiclass, same_network, monkeypatch, n_jobs, n_times
+):
+    expected = mlp(max_iter=1).fit(*multiclass)
+    record = SparseMLPClassifier._record
+
+    def interrupted(model, entry):
+        for _ in range(n_times):
+            signal.raise_signal(signal.SIGINT)
+        record(model, entry)
+
+    monkeypatch.setattr(SparseMLPClassifier, "_record", interrupted)
+    model = mlp(n_jobs=n_jobs)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 1 epochs"):
+        model.fit(*multiclass)
+    assert losses(model) == losses(expected)
+    assert same_network(model, expected)
 
 
 POINTS = {

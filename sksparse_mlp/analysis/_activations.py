@@ -1,6 +1,6 @@
 """The outputs of hidden layers as features."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from numbers import Integral
 from typing import Any, Self
@@ -57,7 +57,7 @@ def is_mostly_zero(blocks: Iterable[np.ndarray], n_entries: int) -> bool:
 class NodeTransformer(TransformerMixin, Analyser):
     """Base of the transformers whose features are the nodes of hidden layers."""
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         # The dtype is that of the network, or bool.
@@ -95,16 +95,17 @@ class NodeTransformer(TransformerMixin, Analyser):
         ]
         return np.array(names, dtype=object)
 
-    def _depths(self, estimator):
+    def _depths(self, estimator: BaseSparseMLP) -> list[int]:
         """Indices, from 0, of the hidden layers whose nodes are the features."""
         return list(range(len(estimator.coefs_) - 1))
 
-    def _n_nodes(self, estimator):
+    def _n_nodes(self, estimator: BaseSparseMLP) -> int:
         return sum(estimator.coefs_[depth].shape[1] for depth in self._depths(estimator))
 
-    def _must_be_dense(self):
+    def _must_be_dense(self) -> bool:
         """Whether the containers of `set_output` cannot hold sparse matrices."""
-        return _get_output_config("transform", self)["dense"] != "default"
+        config: dict[str, str] = _get_output_config("transform", self)
+        return config["dense"] != "default"
 
 
 class LayerActivations(NodeTransformer):
@@ -153,20 +154,24 @@ class LayerActivations(NodeTransformer):
     array(['layer2_node0', 'layer2_node1'], dtype=object)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "estimator": [BaseSparseMLP, FrozenEstimator],
         "layers": [None, Integral, "array-like"],
         "stage": [StrOptions({"post", "pre"})],
     }
 
     def __init__(
-        self, estimator: Any, *, layers: Sequence[int] | None = None, stage: str = "post"
+        self,
+        estimator: Any,
+        *,
+        layers: int | Sequence[int] | None = None,
+        stage: str = "post",
     ) -> None:
         self.estimator = estimator
         self.layers = layers
         self.stage = stage
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         return tags
@@ -230,11 +235,12 @@ class LayerActivations(NodeTransformer):
         shape = X.shape[0], self._n_nodes(estimator)
         return rows_from(self._blocks(estimator, X), shape, X.dtype, as_sparse=as_sparse)
 
-    def _depths(self, estimator):
+    def _depths(self, estimator: BaseSparseMLP) -> list[int]:
         all_depths = super()._depths(estimator)
         if self.layers is None:
             return all_depths
-        numbers = [self.layers] if isinstance(self.layers, Integral) else [*self.layers]
+        layers: Any = self.layers
+        numbers = [layers] if isinstance(layers, Integral) else [*layers]
         exist = all(
             isinstance(number, Integral) and number - 1 in all_depths for number in numbers
         )
@@ -246,14 +252,16 @@ class LayerActivations(NodeTransformer):
             )
         return [int(number) - 1 for number in numbers]
 
-    def _blocks(self, estimator, X) -> Iterator[np.ndarray]:
+    def _blocks(
+        self, estimator: BaseSparseMLP, X: Any
+    ) -> Generator[np.ndarray, None, None]:
         """Values of shape (n_nodes, n_samples) for one batch of samples after another."""
         depths = self._depths(estimator)
         for _, batch in passes(estimator._fitted_network(), X):
             values = batch.z if self.stage == "pre" else batch.a
             yield np.concatenate([values[depth] for depth in depths])
 
-    def _is_mostly_zero(self, estimator, X):
+    def _is_mostly_zero(self, estimator: BaseSparseMLP, X: Any) -> bool:
         n_entries = X.shape[0] * self._n_nodes(estimator)
         with closing(self._blocks(estimator, X)) as blocks:
             return is_mostly_zero(blocks, n_entries)

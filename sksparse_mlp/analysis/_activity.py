@@ -15,9 +15,10 @@ from sklearn.utils.validation import (
 from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._activations import NodeTransformer, rows_from
 from sksparse_mlp.analysis._layers import Analyser, checked_data, groups, passes
+from sksparse_mlp.core.network import Network
 
 # What analysers take.
-NETWORK: list = [BaseSparseMLP, FrozenEstimator]
+NETWORK: list[type] = [BaseSparseMLP, FrozenEstimator]
 
 
 def grouped_data(analyser: Analyser, X: Any, y: Any) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -92,12 +93,12 @@ class NodeActivity(NodeTransformer):
     (150, 30)
     """
 
-    _parameter_constraints: dict = {"estimator": NETWORK}
+    _parameter_constraints: dict[str, Any] = {"estimator": NETWORK}
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
@@ -184,7 +185,7 @@ class NodeActivity(NodeTransformer):
         columns = pandas.Index(self.classes_, name="class")
         return nodes_frame(pandas, self.activity_, columns)
 
-    def _counts(self, network, X, codes):
+    def _counts(self, network: Network, X: Any, codes: np.ndarray) -> list[np.ndarray]:
         """Number of samples for which nodes are on, (n_nodes, n_classes) per layer."""
         counts = [
             np.zeros((unit.n_neurons, self.classes_.size), np.int64)
@@ -199,7 +200,7 @@ class NodeActivity(NodeTransformer):
         return counts
 
 
-def _on(network, X) -> Iterator[tuple[int, list[np.ndarray]]]:
+def _on(network: Network, X: Any) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Where each batch begins, and per hidden layer which nodes are on in it."""
     for start, batch in passes(network, X):
         yield (
@@ -211,7 +212,7 @@ def _on(network, X) -> Iterator[tuple[int, list[np.ndarray]]]:
         )
 
 
-def _sparsity(n_on, n_samples):
+def _sparsity(n_on: np.ndarray, n_samples: int) -> float:
     """Mean share of the samples for which nodes that are not dead are off."""
     totals = n_on.sum(axis=1)
     alive = totals[totals > 0]

@@ -105,7 +105,14 @@ class BinnedValues:
         That of the values.
     """
 
-    def __init__(self, low, high, class_counts, bandwidth, dtype):
+    def __init__(
+        self,
+        low: np.ndarray,
+        high: np.ndarray,
+        class_counts: np.ndarray,
+        bandwidth: float,
+        dtype: np.dtype,
+    ) -> None:
         self.low = low
         self.scale = min(POINTS_PER_BANDWIDTH / bandwidth, LARGEST_SCALE)
         self.offsets = -np.log(class_counts) - np.log(bandwidth) - 0.5 * np.log(2 * np.pi)
@@ -154,13 +161,13 @@ class BinnedValues:
             points, weights, indptr, self.offsets,
         )  # fmt: skip
 
-    def _tabulated(self, node):
+    def _tabulated(self, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Classes, points and weights of a node whose values were counted."""
         counts = self._counts[:, self.starts[node] : self.starts[node + 1]]
         classes, points = np.nonzero(counts > NEGLIGIBLE)
         return classes, points.astype(np.float64), counts[classes, points]
 
-    def _spread(self, node, k):
+    def _spread(self, node: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same for a node whose values were kept."""
         with np.errstate(over="ignore"):
             positions = (self._values[k].astype(np.float64) - self.low[node]) * self.scale
@@ -177,7 +184,9 @@ class BinnedValues:
         return _merged(self._codes, positions, np.ones(positions.size))
 
 
-def _merged(classes, points, weights):
+def _merged(
+    classes: np.ndarray, points: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Classes, points and weights, sorted; the weights of the same points are added."""
     order = np.lexsort((points, classes))
     order = order[weights[order] > NEGLIGIBLE]

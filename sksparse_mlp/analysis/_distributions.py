@@ -1,6 +1,6 @@
 """How the values of nodes are distributed, for each class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Self
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sksparse_mlp.analysis._activity import NETWORK, grouped_data, nodes_frame
 from sksparse_mlp.analysis._layers import Analyser, passes
 from sksparse_mlp.core import kernels
+from sksparse_mlp.core.network import Network
 
 STAGES = ("pre", "post")
 # No bin is wider than this part of the range of its node.
@@ -84,9 +85,11 @@ class Cells:
         bounds = self._bounds()
         values = np.stack([self._values(rank, bounds) for rank in ranks])
         following = np.stack([self._values(rank, bounds) for rank in np.ceil(places)])
-        return values + (places - ranks)[:, np.newaxis] * (following - values)
+        steps = (places - ranks)[:, np.newaxis]
+        quantiles: np.ndarray = values + steps * (following - values)
+        return quantiles
 
-    def _values(self, ranks, bounds):
+    def _values(self, ranks: np.ndarray, bounds: np.ndarray) -> np.ndarray:
         """About the values of the given ranks, counted from 0, one rank per class.
 
         Needs the sums of the counts. Values are taken to lie evenly in their cells.
@@ -100,9 +103,10 @@ class Cells:
         left, right = (
             np.take_along_axis(bounds[:, np.newaxis], cells + k, -1) for k in (0, 1)
         )
-        return (left + shares * (right - left))[..., 0]
+        values: np.ndarray = left + shares * (right - left)
+        return values[..., 0]
 
-    def _bounds(self):
+    def _bounds(self) -> np.ndarray:
         """Where cells begin and end, (n_nodes, n_cells + 1)."""
         below = self.n_below[:, np.newaxis]
         above = RESOLUTION + 1 - below
@@ -113,7 +117,7 @@ class Cells:
         # The cells of the ends and the middle have two bounds at the same place.
         steps_below = np.clip(k - 1, 0, below) / np.maximum(below, 1)
         steps_above = np.clip(k - below - 2, 0, above) / above
-        bounds = np.where(
+        bounds: np.ndarray = np.where(
             k <= below,
             low + steps_below * (middle - low),
             middle + steps_above * (high - middle),
@@ -188,7 +192,7 @@ class ActivationDistributions(Analyser):
     (20, 3, 8)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "estimator": NETWORK,
         "n_bins": [Interval(Integral, 1, None, closed="left")],
         "quantiles": ["array-like"],
@@ -199,13 +203,13 @@ class ActivationDistributions(Analyser):
         estimator: Any,
         *,
         n_bins: int = 32,
-        quantiles: Sequence[float] | None = (0.05, 0.25, 0.5, 0.75, 0.95),
+        quantiles: Sequence[float] | np.ndarray = (0.05, 0.25, 0.5, 0.75, 0.95),
     ) -> None:
         self.estimator = estimator
         self.n_bins = n_bins
         self.quantiles = quantiles
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.required = True
@@ -275,9 +279,9 @@ class ActivationDistributions(Analyser):
         )
         return nodes_frame(pandas, [np.hstack(pair) for pair in pairs], columns)
 
-    def _shares(self):
+    def _shares(self) -> np.ndarray:
         """The median, and the quantiles that are asked for."""
-        given = list(self.quantiles)
+        given: list[float] = list(self.quantiles)
         for share in given:
             if not (isinstance(share, Real) and 0 <= share <= 1):
                 raise ValueError(
@@ -286,7 +290,9 @@ class ActivationDistributions(Analyser):
                 )
         return np.array([0.5, *given], dtype=float)
 
-    def _count(self, network, X, codes, ends):
+    def _count(
+        self, network: Network, X: Any, codes: np.ndarray, ends: dict[str, list[Ends]]
+    ) -> tuple[dict[str, list[Cells]], dict[str, list[np.ndarray]]]:
         """Cells and histograms by stage and layer."""
         n_classes = self.classes_.size
         cells = {
@@ -308,7 +314,7 @@ class ActivationDistributions(Analyser):
         return cells, histograms
 
 
-def _layers(network, X):
+def _layers(network: Network, X: Any) -> Iterator[tuple[int, str, int, np.ndarray]]:
     """(first sample, stage, hidden layer, values) of all batches; see `passes`."""
     for start, batch in passes(network, X):
         for k in range(len(network.hidden)):
@@ -316,7 +322,7 @@ def _layers(network, X):
             yield start, "post", k, batch.a[k]
 
 
-def _ranges(network, X) -> dict[str, list[Any]]:
+def _ranges(network: Network, X: Any) -> dict[str, list[Ends]]:
     """Ends of the values of all nodes by stage and layer."""
     ends = {
         stage: [Ends.empty(unit.n_neurons) for unit in network.hidden] for stage in STAGES

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
+from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._layers import BATCH, checked_data, fitted
 from sksparse_mlp.core import gradients
 from sksparse_mlp.core.samples import Samples
@@ -52,6 +53,8 @@ def gradient_flow(
 
     Raises
     ------
+    TypeError
+        If the estimator is not one of this package's networks.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ValueError
@@ -121,6 +124,8 @@ def effective_gradient_flow(
 
     Raises
     ------
+    TypeError
+        If the estimator is not one of this package's networks.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ValueError
@@ -150,7 +155,9 @@ def effective_gradient_flow(
     return float(flow.mean())
 
 
-def _samples(estimator, X, y, sample_weight):
+def _samples(
+    estimator: BaseSparseMLP, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
+) -> Samples:
     """The samples as the core takes them, with weights up to 1."""
     targets = estimator._targets(X, y)
     X = checked_data(estimator, X)

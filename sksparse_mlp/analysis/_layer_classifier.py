@@ -1,6 +1,6 @@
 """Hidden layers as classifiers: how much their nodes tell of the class."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Self
@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from sksparse_mlp.activations import Activation
 from sksparse_mlp.analysis._density import BinnedValues
 from sksparse_mlp.analysis._layers import (
     Analyser,
@@ -26,11 +27,12 @@ from sksparse_mlp.analysis._layers import (
     fitted,
     passes,
 )
+from sksparse_mlp.core.network import Network
 
 SYSTEMS = ("discrete", "continuous", "combined")
 
 
-def _is_zero_when_off(activation: Any) -> bool:
+def _is_zero_when_off(activation: Activation) -> bool:
     """Whether nodes with this activation are off exactly where their output is zero."""
     negative, barely_positive = np.array([-1.0]), np.array([np.finfo(float).tiny])
     return bool(activation.is_on(negative, barely_positive)[0])
@@ -43,7 +45,9 @@ class _LayerModel:
     `start_binning` to `finish` for the densities.
     """
 
-    def __init__(self, depth, activation, n_nodes, class_counts):
+    def __init__(
+        self, depth: int, activation: Activation, n_nodes: int, class_counts: np.ndarray
+    ) -> None:
         self.depth = depth
         self._activation = activation
         self._class_counts = class_counts
@@ -52,11 +56,11 @@ class _LayerModel:
         self._high = np.full(n_nodes, -np.inf)
 
     @property
-    def systems(self):
+    def systems(self) -> tuple[str, ...]:
         """Those that the activation allows."""
         return SYSTEMS if _is_zero_when_off(self._activation) else SYSTEMS[:2]
 
-    def observe(self, z, a, codes):
+    def observe(self, z: np.ndarray, a: np.ndarray, codes: np.ndarray) -> None:
         """Take note of a batch: who is on, and the ranges of the values."""
         self._check_finite(z)
         members = np.eye(self._class_counts.size)[codes]
@@ -64,7 +68,7 @@ class _LayerModel:
         np.minimum(self._low, z.min(axis=1), out=self._low)
         np.maximum(self._high, z.max(axis=1), out=self._high)
 
-    def log_shares(self):
+    def log_shares(self) -> tuple[np.ndarray, np.ndarray]:
         """Logs of the shares of each class's samples with a node on, and with it off.
 
         Both are (n_nodes, n_classes). Shares of none and of all are taken as if half a
@@ -74,35 +78,36 @@ class _LayerModel:
         shares = np.clip(self._n_on / self._class_counts, floor, 1 - floor)
         return np.log(shares), np.log1p(-shares)
 
-    def start_binning(self, bandwidth, dtype):
+    def start_binning(self, bandwidth: float, dtype: np.dtype) -> None:
         self._bins = BinnedValues(
             self._low, self._high, self._class_counts, bandwidth, dtype
         )
 
-    def bin(self, start, z, codes):
+    def bin(self, start: int, z: np.ndarray, codes: np.ndarray) -> None:
         self._bins.add(start, z, codes)
 
-    def finish(self):
+    def finish(self) -> None:
         self.log_on, self.log_off = self.log_shares()
         if hasattr(self, "_bins"):
             self.densities = self._bins.densities()
             del self._bins
 
-    def log_likelihoods(self, z, a, system):
+    def log_likelihoods(self, z: np.ndarray, a: np.ndarray, system: str) -> np.ndarray:
         """Log P(z | class) of a batch, summed over the nodes, (n_samples, n_classes)."""
         self._check_finite(z)
         if system == "continuous":
-            totals = np.zeros((z.shape[1], self._class_counts.size))
+            totals: np.ndarray = np.zeros((z.shape[1], self._class_counts.size))
             self.densities.add_to(totals, z, np.ones(z.shape, bool))
             return totals
         on = self._activation.is_on(z, a)
         totals = (~on).T @ self.log_off
         if system == "discrete":
-            return totals + on.T @ self.log_on
+            totals += on.T @ self.log_on
+            return totals
         self.densities.add_to(totals, z, on)
         return totals
 
-    def _check_finite(self, z):
+    def _check_finite(self, z: np.ndarray) -> None:
         if not np.isfinite(z).all():
             raise ValueError(
                 f"Pre-activations of hidden layer {self.depth} are not finite for some "
@@ -110,7 +115,9 @@ class _LayerModel:
             )
 
 
-def _states(network, X, models):
+def _states(
+    network: Network, X: Any, models: list[_LayerModel]
+) -> Iterator[tuple[slice, _LayerModel, np.ndarray, np.ndarray]]:
     """For each batch and model: the batch's rows, and its layer's values z and a."""
     for start, batch in passes(network, X):
         for model in models:
@@ -118,7 +125,13 @@ def _states(network, X, models):
             yield slice(start, start + batch.size), model, batch.z[k], batch.a[k]
 
 
-def _fitted_models(network, X, codes, layers, bandwidth):
+def _fitted_models(
+    network: Network,
+    X: Any,
+    codes: np.ndarray,
+    layers: Iterable[int],
+    bandwidth: float | None,
+) -> list[_LayerModel]:
     """Models of some layers, numbered from 1; with densities if there is a bandwidth."""
     class_counts = np.bincount(codes)
     models = [
@@ -139,7 +152,7 @@ def _fitted_models(network, X, codes, layers, bandwidth):
     return models
 
 
-def _check_combined(network, layers):
+def _check_combined(network: Network, layers: Iterable[int]) -> None:
     for depth in layers:
         activation = network.hidden[depth - 1].activation
         if not _is_zero_when_off(activation):
@@ -225,7 +238,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
     (3, 10)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "estimator": [HasMethods(["fit", "predict"])],
         "layer": [Interval(Integral, 1, None, closed="left")],
         "system": [StrOptions(set(SYSTEMS))],
@@ -245,7 +258,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         self.system = system
         self.bandwidth = bandwidth
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -267,6 +280,8 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
 
         Raises
         ------
+        TypeError
+            If the estimator is not one of this package's networks.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
@@ -294,7 +309,8 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         ndarray of shape (n_samples,)
         """
         log_probabilities = self.predict_log_proba(X)
-        return self.classes_[np.argmax(log_probabilities, axis=1)]
+        labels: np.ndarray = self.classes_[np.argmax(log_probabilities, axis=1)]
+        return labels
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities.
@@ -308,7 +324,8 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         ndarray of shape (n_samples, n_classes), dtype float64
             In the order of `classes_`.
         """
-        return np.exp(self.predict_log_proba(X))
+        probabilities: np.ndarray = np.exp(self.predict_log_proba(X))
+        return probabilities
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of class probabilities, exact where these underflow.
@@ -328,7 +345,8 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         for rows, model, z, a in _states(network, X, [self._model]):
             joint[rows] = model.log_likelihoods(z, a, self._system)
         joint += np.log(self.class_prior_)
-        return log_softmax(joint, axis=1)
+        log_probabilities: np.ndarray = log_softmax(joint, axis=1)
+        return log_probabilities
 
     def transform(self, X: Any) -> Any:
         """Class probabilities, as from `predict_proba`.
@@ -359,7 +377,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         prefix = f"layer{self._model.depth}_class_"
         return np.array([f"{prefix}{label}" for label in self.classes_], dtype=object)
 
-    def _network(self):
+    def _network(self) -> Network:
         """The estimator's network, once layer and system are known to suit it."""
         network = self._fitted()._fitted_network()
         n_hidden = len(network.hidden)
@@ -477,6 +495,8 @@ def layer_accuracies(
 
     Raises
     ------
+    TypeError
+        If the estimator is not one of this package's networks.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ValueError
@@ -519,7 +539,9 @@ def layer_accuracies(
     )
 
 
-def _checked_systems(systems, network, layers):
+def _checked_systems(
+    systems: Sequence[str], network: Network, layers: Iterable[int]
+) -> tuple[str, ...]:
     systems = tuple(systems)
     unknown = [system for system in systems if system not in SYSTEMS]
     if unknown or not systems:
@@ -531,7 +553,15 @@ def _checked_systems(systems, network, layers):
     return systems
 
 
-def _accuracies(network, X, y, models, systems, classes, log_prior):
+def _accuracies(
+    network: Network,
+    X: Any,
+    y: np.ndarray,
+    models: list[_LayerModel],
+    systems: Sequence[str],
+    classes: np.ndarray,
+    log_prior: np.ndarray,
+) -> np.ndarray:
     """Shares of the samples classified rightly, of shape (n_systems, n_layers)."""
     n_right = np.full((len(systems), len(models)), np.nan)
     for row, system in enumerate(systems):
@@ -542,4 +572,5 @@ def _accuracies(network, X, y, models, systems, classes, log_prior):
                 joint = model.log_likelihoods(z, a, system) + log_prior
                 predicted = classes[np.argmax(joint, axis=1)]
                 n_right[row, model.depth - 1] += np.sum(predicted == y[rows])
-    return n_right / X.shape[0]
+    shares: np.ndarray = n_right / X.shape[0]
+    return shares

@@ -1,7 +1,7 @@
 """What analysers share: fitted estimators, their data, and passes over the layers."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.core.network import Batch, Network
 from sksparse_mlp.core.samples import gather
 from sksparse_mlp.core.workers import ALONE
@@ -23,21 +24,29 @@ from sksparse_mlp.core.workers import ALONE
 BATCH = 256
 
 
-def fitted(estimator: Any) -> Any:
+def fitted(estimator: Any) -> BaseSparseMLP:
     """The estimator, without a `FrozenEstimator` around it.
 
     Raises
     ------
+    TypeError
+        If it is not one of this package's networks.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
     """
-    if isinstance(estimator, FrozenEstimator):
-        estimator = estimator.estimator
-    check_is_fitted(estimator, "coefs_")
-    return estimator
+    is_frozen = isinstance(estimator, FrozenEstimator)
+    inner = estimator.estimator if is_frozen else estimator
+    if not isinstance(inner, BaseSparseMLP):
+        raise TypeError(
+            "estimator must be a SparseMLPClassifier or SparseMLPRegressor, got "
+            f"{type(inner).__name__}. Give the network inside of it: the last step of a "
+            "Pipeline, the best_estimator_ of a search."
+        )
+    check_is_fitted(inner, "coefs_")
+    return inner
 
 
-def checked_data(estimator: Any, X: Any) -> Any:
+def checked_data(estimator: BaseSparseMLP, X: Any) -> Any:
     """X as the fitted estimator computes with it: a C-contiguous array or CSR matrix."""
     dtypes = (np.float64, np.float32)
     X = validate_data(
@@ -46,7 +55,7 @@ def checked_data(estimator: Any, X: Any) -> Any:
     return X.astype(estimator.coefs_[0].dtype, copy=False)
 
 
-def groups(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+def groups(estimator: BaseSparseMLP, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Names of groups of the samples X, and the group's index of each, of dtype intp.
 
     The groups are the classes; where the estimator has no single label per sample, all
@@ -62,7 +71,7 @@ def groups(estimator: Any, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array(["all"]), np.zeros(X.shape[0], np.intp)
 
 
-def check_single_labels(estimator: Any) -> None:
+def check_single_labels(estimator: BaseSparseMLP) -> None:
     """Refuse a fitted estimator whose targets are not one label per sample."""
     if not estimator._has_single_labels:
         raise ValueError(
@@ -71,7 +80,7 @@ def check_single_labels(estimator: Any) -> None:
         )
 
 
-def class_codes(estimator: Any, X: Any, y: Any) -> np.ndarray:
+def class_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
     """Indices into the estimator's `classes_` of the labels y of X, of dtype intp.
 
     Raises
@@ -91,7 +100,7 @@ def class_codes(estimator: Any, X: Any, y: Any) -> np.ndarray:
             f"y has labels {unknown.tolist()} that are not among the estimator's classes "
             f"{classes.tolist()}."
         )
-    codes = np.searchsorted(classes, y)
+    codes: np.ndarray = np.searchsorted(classes, y)
     missing = classes[np.bincount(codes, minlength=classes.size) == 0]
     if missing.size:
         raise ValueError(
@@ -125,16 +134,16 @@ class Analyser(BaseEstimator):
     pipelines and searches.
     """
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         parameters = self.get_params(deep=False)
         estimator = parameters.pop("estimator")
         copies = {name: clone(value, safe=False) for name, value in parameters.items()}
         return type(self)(estimator=estimator, **copies)
 
-    def _fitted(self):
+    def _fitted(self) -> BaseSparseMLP:
         return fitted(self.estimator)
 
-    def _checked(self, X, *, reset):
+    def _checked(self, X: Any, *, reset: bool) -> Any:
         """X as the estimator computes with it; ``reset`` takes note of its features."""
         # The estimator first: it says how to reshape data of one dimension.
         checked = checked_data(self._fitted(), X)

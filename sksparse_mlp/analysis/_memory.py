@@ -7,6 +7,7 @@ from typing import Any
 from scipy import sparse
 from sklearn.utils._optional_dependencies import check_pandas_support
 
+from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._layers import fitted
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.topology import GROWTHS
@@ -102,6 +103,8 @@ def memory_footprint(estimator: Any) -> MemoryFootprint:
 
     Raises
     ------
+    TypeError
+        If the estimator is not one of this package's networks.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
 
@@ -151,39 +154,42 @@ def memory_footprint(estimator: Any) -> MemoryFootprint:
     )
 
 
-def _n_slots(estimator):
+def _n_slots(estimator: BaseSparseMLP) -> int:
     """Values that the solver keeps per learned one."""
     return OPTIMIZERS[estimator.solver].n_slots
 
 
-def _index_size(coef):
-    return coef.indices.dtype.itemsize
+def _index_size(coef: sparse.csr_array) -> int:
+    size: int = coef.indices.dtype.itemsize
+    return size
 
 
-def _values_of_hidden(estimator):
+def _values_of_hidden(estimator: BaseSparseMLP) -> tuple[int, int]:
     """How many values follow the layers: moving averages, and what is learned."""
     n_parameters = sum(values.size for values in estimator.activation_parameters_)
     n_normed = _n_normed(estimator)
     return 2 * n_normed, 2 * n_normed + n_parameters
 
 
-def _n_normed(estimator):
+def _n_normed(estimator: BaseSparseMLP) -> int:
     """How many neurons have batch normalisation."""
     return sum(norm["mean"].size for norm in estimator.batch_norms_ if norm is not None)
 
 
-def _values_of_skips(estimator, coefs):
+def _values_of_skips(estimator: BaseSparseMLP, coefs: list[sparse.csr_array]) -> int:
     """Values of LiSET's shortcuts, with their gradients and slots."""
     growth = estimator.growth
     rule = GROWTHS[growth] if isinstance(growth, str) else growth
     if rule.signal != "skips":
         return 0
-    n_inputs = sum(coef.shape[0] for coef in coefs if coef.nnz < math.prod(coef.shape))
-    return n_inputs * coefs[-1].shape[1] * (2 + _n_slots(estimator))
+    n_inputs: int = sum(coef.shape[0] for coef in coefs if coef.nnz < math.prod(coef.shape))
+    n_outputs: int = coefs[-1].shape[1]
+    return n_inputs * n_outputs * (2 + _n_slots(estimator))
 
 
-def _values_per_sample(estimator, coefs):
+def _values_per_sample(estimator: BaseSparseMLP, coefs: list[sparse.csr_array]) -> int:
     """Inputs; products and gradients of all neurons; activations of the hidden ones."""
-    n_neurons = sum(coef.shape[1] for coef in coefs)
-    n_hidden = n_neurons - coefs[-1].shape[1]
-    return coefs[0].shape[0] + 2 * n_neurons + n_hidden + _n_normed(estimator)
+    n_neurons: int = sum(coef.shape[1] for coef in coefs)
+    n_hidden: int = n_neurons - coefs[-1].shape[1]
+    n_inputs: int = coefs[0].shape[0]
+    return n_inputs + 2 * n_neurons + n_hidden + _n_normed(estimator)

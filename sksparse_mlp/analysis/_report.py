@@ -5,7 +5,7 @@ import html
 import io
 import os
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
@@ -25,7 +25,7 @@ from sksparse_mlp.analysis._layers import check_single_labels, fitted
 from sksparse_mlp.analysis._memory import memory_footprint
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
-from sksparse_mlp.analysis._plot._display import paper_style, printable
+from sksparse_mlp.analysis._plot._display import Display, paper_style, printable
 from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
 from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
 from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
@@ -125,7 +125,7 @@ def report(
     estimator: Any,
     X: Any,
     y: Any,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     X_test: Any = None,
     y_test: Any = None,
@@ -201,7 +201,7 @@ def report(
     return place
 
 
-def _checked_path(path):
+def _checked_path(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"path={str(path)!r} is a folder; give that of a file.")
@@ -212,7 +212,7 @@ def _checked_path(path):
     return path
 
 
-def _checked_estimator(estimator):
+def _checked_estimator(estimator: Any) -> SparseMLPClassifier:
     inner = getattr(estimator, "estimator", estimator)
     if not isinstance(inner, SparseMLPClassifier):
         raise TypeError(
@@ -225,7 +225,14 @@ def _checked_estimator(estimator):
     return inner
 
 
-def _findings(estimator, X, y, X_test, y_test, image_shape):
+def _findings(
+    estimator: SparseMLPClassifier,
+    X: Any,
+    y: Any,
+    X_test: Any,
+    y_test: Any,
+    image_shape: tuple[int, ...] | None,
+) -> Findings:
     """Everything that takes passes over the data."""
     data = [(X, y)] if X_test is None else [(X, y), (X_test, y_test)]
     activity = NodeActivity(estimator).fit(X, y)
@@ -249,7 +256,7 @@ def _findings(estimator, X, y, X_test, y_test, image_shape):
     )
 
 
-def _possible(accuracies):
+def _possible(accuracies: LayerAccuracies) -> LayerAccuracies:
     """Without the systems that no layer allows."""
     kept = ~np.isnan(accuracies.train).all(axis=1)
     return replace(
@@ -282,7 +289,7 @@ def _page(findings: Findings, title: str) -> str:
     )
 
 
-def _summary(findings):
+def _summary(findings: Findings) -> str:
     estimator, accuracies = findings.estimator, findings.accuracies
     sizes = [coef.shape[0] for coef in estimator.coefs_] + [estimator.n_outputs_]
     if len(sizes) > 12:
@@ -304,7 +311,7 @@ def _summary(findings):
 # --- tables ---------------------------------------------------------------------------
 
 
-def _memory_table(findings):
+def _memory_table(findings: Findings) -> str:
     footprint = memory_footprint(findings.estimator)
     rows = [
         ["Connections", _count(footprint.n_connections)],
@@ -323,7 +330,7 @@ def _memory_table(findings):
     return _table("Size and memory", ["", "Value"], rows)
 
 
-def _layers_table(findings):
+def _layers_table(findings: Findings) -> str:
     header = ["Layer", "Neurons", "Connections", "Sparsity", "Dead nodes", "Nodes off"]
     n_connections = _n_connections(findings.estimator)
     rows = []
@@ -345,7 +352,7 @@ def _layers_table(findings):
     return _table("Layers", header, rows) + f"<p>{_text(notes)}</p>\n"
 
 
-def _accuracies_table(findings):
+def _accuracies_table(findings: Findings) -> str:
     found = findings.accuracies
     parts = ["train", "test"] if findings.has_test else ["train"]
     header = ["Layer"]
@@ -363,7 +370,7 @@ def _accuracies_table(findings):
     return _table("Layers as classifiers", header, rows) + f"<p>{_text(notes)}</p>\n"
 
 
-def _classes_table(findings):
+def _classes_table(findings: Findings) -> str:
     header = ["Class", "Samples", "Classified rightly"]
     if findings.has_test:
         header += ["Test samples", "Classified rightly"]
@@ -376,7 +383,7 @@ def _classes_table(findings):
     return _table("Accuracy per class", header, rows)
 
 
-def _features_table(findings):
+def _features_table(findings: Findings) -> str:
     estimator = findings.estimator
     degrees = connectivity(estimator)[0].out_degrees
     shares = estimator.feature_importances_
@@ -392,7 +399,7 @@ def _features_table(findings):
     return f"<p>{_text(text)}</p>\n" + _table("Strongest input neurons", header, rows)
 
 
-def _parameters_table(findings):
+def _parameters_table(findings: Findings) -> str:
     defaults = type(findings.estimator)().get_params(deep=False)
     rows = [
         [
@@ -434,7 +441,7 @@ def _table(
 # --- pictures -------------------------------------------------------------------------
 
 
-def _pictures(findings):
+def _pictures(findings: Findings) -> str:
     drawn = [
         _history_picture(findings),
         _slopes_picture(findings),
@@ -448,7 +455,7 @@ def _pictures(findings):
     return f'<div class="pictures">\n{"".join(drawn)}</div>\n'
 
 
-def _history_picture(findings):
+def _history_picture(findings: Findings) -> str:
     history = findings.estimator.history_
     if not history:
         return ""
@@ -462,7 +469,7 @@ def _history_picture(findings):
     )
 
 
-def _slopes_picture(findings):
+def _slopes_picture(findings: Findings) -> str:
     estimator = findings.estimator
     if not _has_learned_slopes(estimator.history_):
         return ""
@@ -479,7 +486,7 @@ def _slopes_picture(findings):
     )
 
 
-def _has_learned_slopes(history):
+def _has_learned_slopes(history: list[dict[str, Any]]) -> bool:
     """Whether the slopes of any layer changed."""
     return any(
         slope is not None and np.any(slope != initial)
@@ -488,14 +495,14 @@ def _has_learned_slopes(history):
     )
 
 
-def _accuracies_picture(findings):
+def _accuracies_picture(findings: Findings) -> str:
     found = findings.accuracies
     part = "test" if findings.has_test else "train"
     last = ", ".join(
         f"{system} {_percent(values[-1])}"
         for system, values in zip(found.systems, getattr(found, part), strict=True)
     )
-    test = {"test": found.test, "network_test": found.network_test}
+    test: dict[str, Any] = {"test": found.test, "network_test": found.network_test}
     display = LayerAccuracyDisplay(
         systems=found.systems,
         train=found.train,
@@ -511,7 +518,7 @@ def _accuracies_picture(findings):
     )
 
 
-def _activity_picture(findings):
+def _activity_picture(findings: Findings) -> str:
     n_dead = [int(dead.sum()) for dead in findings.activity.dead_nodes_]
     return _picture(
         lambda ax: NodeActivityDisplay.from_activity(findings.activity, ax=ax),
@@ -523,13 +530,17 @@ def _activity_picture(findings):
     )
 
 
-def _medians_pictures(findings):
+def _medians_pictures(findings: Findings) -> Iterator[str]:
     for layer in sorted({1, findings.n_hidden}):
         medians = findings.distributions.medians_["post"][layer - 1]
-        yield _picture(
-            lambda ax, layer=layer: ActivationMediansDisplay.from_distributions(
+
+        def draw(ax: Any, layer: int = layer) -> ActivationMediansDisplay:
+            return ActivationMediansDisplay.from_distributions(
                 findings.distributions, layer=layer, ax=ax
-            ),
+            )
+
+        yield _picture(
+            draw,
             f"Medians in hidden layer {layer}",
             f"Scatter plot of {medians.shape[0]} nodes by {medians.shape[1]} classes. The "
             f"medians go from {medians.min():.3g} to {medians.max():.3g}.",
@@ -537,7 +548,7 @@ def _medians_pictures(findings):
         )
 
 
-def _pre_activation_picture(findings):
+def _pre_activation_picture(findings: Findings) -> str:
     display = findings.pre_activations
     peaks = display.points[np.argmax(display.densities, axis=1)]
     return _picture(
@@ -550,7 +561,7 @@ def _pre_activation_picture(findings):
     )
 
 
-def _connectivity_picture(findings):
+def _connectivity_picture(findings: Findings) -> str:
     degrees = connectivity(findings.estimator)[0].out_degrees
     what = "Histogram" if findings.image_shape is None else "Image"
     return _picture(
@@ -564,7 +575,7 @@ def _connectivity_picture(findings):
     )
 
 
-def _weights_picture(findings):
+def _weights_picture(findings: Findings) -> str:
     coefs = findings.estimator.coefs_
     weights = np.concatenate([sparse.csr_array(coef).data for coef in coefs])
     return _picture(
@@ -576,7 +587,7 @@ def _weights_picture(findings):
     )
 
 
-def _picture(draw: Callable[[Any], Any], name: str, alt: str, caption: str) -> str:
+def _picture(draw: Callable[[Any], Display], name: str, alt: str, caption: str) -> str:
     """A figure with what ``draw`` puts on given axes."""
     import matplotlib as mpl
 
@@ -593,7 +604,7 @@ def _picture(draw: Callable[[Any], Any], name: str, alt: str, caption: str) -> s
     )
 
 
-def _new_axes():
+def _new_axes() -> Any:
     """Axes in a figure of their own that no window shows."""
     from matplotlib.figure import Figure
 
@@ -603,7 +614,7 @@ def _new_axes():
 # --- text and files -------------------------------------------------------------------
 
 
-def _n_connections(estimator):
+def _n_connections(estimator: SparseMLPClassifier) -> np.ndarray:
     return np.array([coef.nnz for coef in estimator.coefs_])
 
 
@@ -612,7 +623,7 @@ def _text(value: Any) -> str:
     return html.escape(printable(value), quote=True)
 
 
-def _shortened(text):
+def _shortened(text: str) -> str:
     return (
         text
         if len(text) <= LONGEST_VALUE
@@ -620,15 +631,15 @@ def _shortened(text):
     )
 
 
-def _count(number):
+def _count(number: int | np.integer) -> str:
     return f"{number:,}"
 
 
-def _percent(share):
+def _percent(share: float | np.floating) -> str:
     return NOTHING if np.isnan(share) else f"{100 * share:.1f} %"
 
 
-def _bytes(number):
+def _bytes(number: float) -> str:
     for unit in ("B", "kB", "MB"):
         if number < 1000:
             return f"{number:.3g} {unit}"
@@ -636,7 +647,7 @@ def _bytes(number):
     return f"{number:.3g} GB"
 
 
-def _write(path, page):
+def _write(path: Path, page: str) -> None:
     """Write the page next to its place, then put it there."""
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:

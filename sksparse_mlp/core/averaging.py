@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
@@ -86,7 +87,7 @@ class LayerAverage:
             self.values[k, places] += share * weights.astype(np.float64)
             self.biases[k] += share * biases.astype(np.float64)
 
-    def _places(self, positions):
+    def _places(self, positions: np.ndarray) -> np.ndarray:
         """Where these positions are in the union, which takes in those that are new."""
         new = np.setdiff1d(positions, self.positions, assume_unique=True)
         if new.size:
@@ -95,7 +96,7 @@ class LayerAverage:
             self.values = np.insert(self.values, before, 0.0, axis=1)
         return np.searchsorted(self.positions, positions)
 
-    def layer(self, n_connections: int, dtype) -> SparseLayer:
+    def layer(self, n_connections: int, dtype: DTypeLike) -> SparseLayer:
         """The sum as a layer with this many connections, or with all if there are fewer."""
         kept = strongest(self.values[0], n_connections)
         n_out = self.biases.shape[1]
@@ -114,7 +115,7 @@ class LayerAverage:
 class HiddenAverage:
     """The weighted sum of what follows a hidden layer in different networks."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sums: dict[str, np.ndarray] = {}
 
     def add(self, unit: Hidden, share: float) -> None:
@@ -139,7 +140,7 @@ class HiddenAverage:
         return unit
 
 
-def _named(unit):
+def _named(unit: Hidden) -> dict[str, np.ndarray]:
     """The arrays of a hidden unit whose weighted sums make up the mean."""
     arrays = {"parameters": unit.parameters}
     arrays |= {f"slot {k}": slots for k, slots in enumerate(unit.slots)}
@@ -180,5 +181,5 @@ def turnover(before: Network, after: Network) -> float:
     return 1 - n_common / max(after.n_connections, 1)
 
 
-def _positions(layer):
+def _positions(layer: SparseLayer) -> np.ndarray:
     return layer.positions(np.ones(layer.n_connections, bool))

@@ -39,12 +39,12 @@ def compressed(network: Network) -> Network:
     return Network(layers, hidden, network.loss)
 
 
-def _without_zeros(coef):
+def _without_zeros(coef: sparse.csr_array) -> sparse.csr_array:
     coef.eliminate_zeros()
     return coef
 
 
-def _outputs_without_inputs(unit: Hidden, bias):
+def _outputs_without_inputs(unit: Hidden, bias: np.ndarray) -> np.ndarray:
     """What each neuron puts out if only its bias comes in."""
     u = bias[:, np.newaxis].copy()
     z, a = np.empty_like(u), np.empty_like(u)
@@ -52,6 +52,6 @@ def _outputs_without_inputs(unit: Hidden, bias):
     return a[:, 0]
 
 
-def _rows_emptied(coef, rows):
+def _rows_emptied(coef: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
     kept = sparse.diags_array((~rows).astype(coef.dtype))
     return _without_zeros(sparse.csr_array(kept @ coef))

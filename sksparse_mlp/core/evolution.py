@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.sampling import stream_from
 
@@ -78,7 +79,7 @@ class Evolution:
                 linked = layer.fan_in + network.layers[depth].fan_out > 0
                 self.alive[depth] = np.flatnonzero(linked)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What evolution continues from: plain values, and arrays that are not copied."""
         return {
             "rng": self.rng.bit_generator.state,
@@ -86,7 +87,7 @@ class Evolution:
             "n_connections": list(self.n_connections),
         }
 
-    def resume(self, state: dict) -> None:
+    def resume(self, state: dict[str, Any]) -> None:
         """Continue from the state of another evolution."""
         self.rng = stream_from(state["rng"])
         self.alive = list(state["alive"])
@@ -116,7 +117,7 @@ class Evolution:
         mask[self._strongest_inputs(network, self.n_inputs)] = True
         return mask
 
-    def _strongest_inputs(self, network, n_inputs):
+    def _strongest_inputs(self, network: Network, n_inputs: int) -> np.ndarray:
         """Sorted indices of the strongest input neurons in the network."""
         alive = self.alive[0]
         strengths = network.layers[0].input_strengths()[alive]
@@ -137,7 +138,7 @@ class Evolution:
             n_grown += counts[1]
         return n_pruned, n_grown
 
-    def _say_if_full(self, network):
+    def _say_if_full(self, network: Network) -> None:
         full = all(layer.is_full for layer in network.layers)
         if full and self.zeta > 0 and not self._said_full:
             self._said_full = True
@@ -148,27 +149,32 @@ class Evolution:
                 stacklevel=2,
             )
 
-    def _evolve_layer(self, depth, layer, signal):
+    def _evolve_layer(
+        self, depth: int, layer: SparseLayer, signal: Callable[[int], Any]
+    ) -> tuple[int, int]:
         inputs, outputs = self.alive[depth], self.alive[depth + 1]
         is_full = layer.n_connections == inputs.size * outputs.size
         size = self.n_connections[depth]
         if is_full or (self.zeta == 0 and layer.n_connections >= size):
             return 0, 0
         if inputs.size == layer.n_in and outputs.size == layer.n_out:
-            inputs = outputs = slice(None)
             part = layer
+            places: list[np.ndarray | slice] = [slice(None), slice(None)]
         else:
             layer.drop_transposed()
             part = layer.restricted(inputs, outputs)
-        counts = self.growth.evolve(
+            places = [inputs, outputs]
+        counts: tuple[int, int] = self.growth.evolve(
             part, self.zeta, self.rng,
-            self._part_of_signal(signal(depth), inputs, outputs), size,
+            self._part_of_signal(signal(depth), *places), size,
         )  # fmt: skip
         if part is not layer:
             layer.take_restricted(part, inputs, outputs)
         return counts
 
-    def _part_of_signal(self, signal, inputs, outputs):
+    def _part_of_signal(
+        self, signal: Any, inputs: np.ndarray | slice, outputs: np.ndarray | slice
+    ) -> Any:
         if signal is None:
             return None
         if self.growth.signal == "skips":
@@ -176,9 +182,9 @@ class Evolution:
         x, dz = signal
         return np.ascontiguousarray(x[inputs]), np.ascontiguousarray(dz[outputs])
 
-    def _select_inputs(self, network):
+    def _select_inputs(self, network: Network) -> int:
         """Let the weakest input neurons leave; their connections will move."""
-        if not self.is_selecting:
+        if self.n_inputs is None or not self.is_selecting:
             return 0
         n_in = network.sizes[0]
         end = int(min(SELECTION_END, self.until) * self.n_epochs)
@@ -188,7 +194,7 @@ class Evolution:
         self.alive[0] = self._strongest_inputs(network, n_alive)
         return self._drop_dead(network, 0)
 
-    def _prune_neurons(self, network):
+    def _prune_neurons(self, network: Network) -> int:
         """Let weak hidden neurons leave, and with them their connections."""
         due = self.pruning is not None and self.pruning.is_due(self.epoch, self.n_epochs)
         if not due or self.epoch == self._pruned_in:
@@ -204,7 +210,7 @@ class Evolution:
         ]
         return sum(n_dropped)
 
-    def _drop_dead(self, network, depth):
+    def _drop_dead(self, network: Network, depth: int) -> int:
         """Remove a layer's connections from and to neurons that left."""
         layer = network.layers[depth]
         keep = layer.among(self.alive[depth], self.alive[depth + 1])

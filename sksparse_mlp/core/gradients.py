@@ -68,10 +68,17 @@ def mean_gradients(
     return gradients
 
 
-def _add_gradients(gradients, network, samples, rows, batch, workers):
+def _add_gradients(
+    gradients: list[np.ndarray],
+    network: Network,
+    samples: Samples,
+    rows: np.ndarray,
+    batch: Batch,
+    workers: Workers,
+) -> None:
     """Add the gradients of one batch."""
 
-    def add(member):
+    def add(member: Member) -> None:
         fill_inputs(samples, rows, batch, member)
         network.forward(batch, member)
         differentiate_loss(network, samples, rows, batch, member)
@@ -85,7 +92,7 @@ def _add_gradients(gradients, network, samples, rows, batch, workers):
     workers.run(add, 3 * network.work(batch.size))
 
 
-def _backward(network, batch, member):
+def _backward(network: Network, batch: Batch, member: Member) -> None:
     """`Network.backward` for moments that do not depend on the batch."""
     for depth in reversed(range(1, len(network.layers))):
         layer, dx = network.layers[depth], batch.dz[depth - 1]
@@ -112,7 +119,9 @@ def differentiate_loss(
     member.wait()
 
 
-def _differentiate_hidden(unit: Hidden, z, da, start, stop):
+def _differentiate_hidden(
+    unit: Hidden, z: np.ndarray, da: np.ndarray, start: int, stop: int
+) -> None:
     """`Hidden.backward` for moments that do not depend on the batch."""
     unit.activation.backward(z, da, unit.parameters, unit.gradient, start, stop)
     if unit.norm is not None:
@@ -120,11 +129,11 @@ def _differentiate_hidden(unit: Hidden, z, da, start, stop):
         da[start:stop] *= (unit.norm.gain[start:stop] / deviation)[:, np.newaxis]
 
 
-def _norm(values, norm):
+def _norm(values: np.ndarray, norm: float) -> float:
     """A p-norm, whose powers neither overflow nor vanish."""
     sizes = np.abs(values, dtype=np.float64)
-    largest = sizes.max(initial=0.0)
+    largest: float = sizes.max(initial=0.0)
     if not 0 < largest < np.inf:
         return largest
     sizes /= largest
-    return largest * np.linalg.norm(sizes, norm)
+    return float(largest * np.linalg.norm(sizes, norm))

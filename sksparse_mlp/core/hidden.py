@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from sksparse_mlp.core import kernels
+from sksparse_mlp.core.optimizers import Optimizer
 
 # Share of a new batch in the moving averages, and what is added to a variance.
 NORM_MOMENTUM = 0.1
@@ -31,7 +33,7 @@ class BatchNorm:
     variance: np.ndarray
 
     @classmethod
-    def initial(cls, n_neurons: int, dtype) -> "BatchNorm":
+    def initial(cls, n_neurons: int, dtype: DTypeLike) -> "BatchNorm":
         zeros, ones = np.zeros(n_neurons, dtype), np.ones(n_neurons, dtype)
         return cls(ones, zeros, zeros.copy(), ones.copy())
 
@@ -92,7 +94,16 @@ class Hidden:
         arrays = [self.parameters, *([] if self.norm is None else vars(self.norm).values())]
         return all(bool(np.isfinite(array).all()) for array in arrays)
 
-    def forward(self, u, z, a, start, stop, *, training):
+    def forward(
+        self,
+        u: np.ndarray,
+        z: np.ndarray,
+        a: np.ndarray,
+        start: int,
+        stop: int,
+        *,
+        training: bool,
+    ) -> None:
         """From products ``u`` to pre-activations ``z`` and activations ``a``, some rows.
 
         All are (n_neurons, batch). When training with batch normalisation ``u`` is left
@@ -111,7 +122,9 @@ class Hidden:
             )  # fmt: skip
         self.activation.forward(z, a, self.parameters, start, stop)
 
-    def backward(self, u, z, da, start, stop):
+    def backward(
+        self, u: np.ndarray, z: np.ndarray, da: np.ndarray, start: int, stop: int
+    ) -> None:
         """Turn the gradient for the activations into that for the products, in place."""
         self.activation.backward(z, da, self.parameters, self.gradient, start, stop)
         if self.norm is not None:
@@ -124,7 +137,8 @@ class Hidden:
         """Gradient of the activation's parameters, summed over what shares them."""
         if self.parameters.shape[1] == self.n_neurons:
             return self.gradient
-        return self.gradient.sum(axis=1, keepdims=True)
+        summed: np.ndarray = self.gradient.sum(axis=1, keepdims=True)
+        return summed
 
     def add_slots(self, n_slots: int) -> None:
         """Give the optimizer ``n_slots`` zero arrays per trained array, once."""
@@ -142,7 +156,7 @@ class Hidden:
         """Numbers of values in the arrays that have optimizer slots."""
         return [values.size for values in self._trained()]
 
-    def step(self, optimizer, rate: float, n_updates: int, scale: float) -> None:
+    def step(self, optimizer: Optimizer, rate: float, n_updates: int, scale: float) -> None:
         """Let the trained parameters follow the gradient of the last batch."""
         if self.norm is not None:
             gradients = self.gain_gradient, self.shift_gradient
@@ -161,7 +175,7 @@ class Hidden:
             self._epoch_gradient += scale * self.parameter_gradient()
             self._n_batches += 1
 
-    def end_epoch(self, optimizer, rate: float, n_epochs: int) -> None:
+    def end_epoch(self, optimizer: Optimizer, rate: float, n_epochs: int) -> None:
         """Let parameters that learn once per epoch follow the mean of its gradients."""
         if self._n_batches:
             self._step_activation(
@@ -170,7 +184,14 @@ class Hidden:
             self._epoch_gradient[:] = 0
             self._n_batches = 0
 
-    def _step_activation(self, optimizer, gradient, rate, n_updates, scale):
+    def _step_activation(
+        self,
+        optimizer: Optimizer,
+        gradient: np.ndarray,
+        rate: float,
+        n_updates: int,
+        scale: float,
+    ) -> None:
         optimizer.update(
             self.parameters.reshape(-1),
             gradient.reshape(-1),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -12,6 +13,9 @@ from sksparse_mlp.core.sampling import sample_sorted
 
 # Up to here every integer is a float64, as which positions are drawn.
 MAX_POSITIONS = 2**53
+
+# Of (x, z, start, stop).
+Forward: TypeAlias = Callable[[np.ndarray, np.ndarray, int, int], None]
 
 
 def n_connections(n_in: int, n_out: int, epsilon: float) -> int:
@@ -59,7 +63,14 @@ class SparseLayer:
         Number of input neurons.
     """
 
-    def __init__(self, indptr, indices, weights, bias, n_in):
+    def __init__(
+        self,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        weights: np.ndarray,
+        bias: np.ndarray,
+        n_in: int,
+    ):
         self.weights = weights
         self.bias = bias
         self.n_in = n_in
@@ -154,16 +165,16 @@ class SparseLayer:
         return counts
 
     def is_finite(self) -> bool:
-        return kernels.all_finite(self.weights) and kernels.all_finite(self.bias)
+        return bool(kernels.all_finite(self.weights) and kernels.all_finite(self.bias))
 
     def has_pattern_of(self, other: "SparseLayer") -> bool:
         return self.n_in == other.n_in and self._has_pattern(other.indptr, other.indices)
 
-    def _has_pattern(self, indptr, indices):
+    def _has_pattern(self, indptr: np.ndarray, indices: np.ndarray) -> bool:
         same_rows = np.array_equal(self.indptr, indptr)
         return same_rows and np.array_equal(self.indices, indices)
 
-    def take_slots(self, slots: dict) -> None:
+    def take_slots(self, slots: dict[str, Any]) -> None:
         """Take over optimizer slots, as `Network.slots` has them, of the same pattern."""
         if self._has_pattern(slots["indptr"], slots["indices"]):
             self.slots = slots["slots"]
@@ -178,7 +189,7 @@ class SparseLayer:
                 for _ in range(n_slots)
             ]
 
-    def forward(self, x, z, start, stop):
+    def forward(self, x: np.ndarray, z: np.ndarray, start: int, stop: int) -> None:
         """z = W x + b for some output neurons; x (n_in, batch), z (n_out, batch)."""
         kernels.forward(
             self.indptr, self.indices, self.weights, self.bias, x, z, start, stop
@@ -193,11 +204,11 @@ class SparseLayer:
         about 2 samples of a batch use a connection, hardly ever in large batches.
         """
         if self.is_full:
-            return self.n_out >= 32 and kernels.share_active(x) <= 0.5
+            return self.n_out >= 32 and bool(kernels.share_active(x) <= 0.5)
         batch = x.shape[1]
-        return batch <= 64 and kernels.share_active(x) * batch <= 2
+        return batch <= 64 and bool(kernels.share_active(x) * batch <= 2)
 
-    def skipping_forward(self) -> Callable:
+    def skipping_forward(self) -> Forward:
         """A function of (x, z, start, stop) that skips inputs that are exactly zero.
 
         It does for the samples ``[start, stop)`` what `forward` does for output neurons,
@@ -214,11 +225,11 @@ class SparseLayer:
             return partial(kernels.forward_skipping_full, full, self.bias)
         return partial(kernels.forward_skipping, indptr, indices, weights, self.bias)
 
-    def backward_input(self, dz, dx, start, stop):
+    def backward_input(self, dz: np.ndarray, dx: np.ndarray, start: int, stop: int) -> None:
         """dx = W' dz for some input neurons; dz (n_out, batch), dx (n_in, batch)."""
         kernels.backward_input(*self.transposed, self.weights, dz, dx, start, stop)
 
-    def gradient(self, x, dz):
+    def gradient(self, x: np.ndarray, dz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradients of the weights and of the biases, summed over the batch."""
         weights, bias = np.empty_like(self.weights), np.empty_like(self.bias)
         kernels.weight_gradient(
@@ -245,7 +256,7 @@ class SparseLayer:
             Indices of the new connections.
         """
         self.drop_transposed()
-        n_connections = np.count_nonzero(keep) + ranks.size
+        n_connections = int(np.count_nonzero(keep)) + ranks.size
         indptr = np.empty_like(self.indptr)
         indices = np.empty(n_connections, self.indices.dtype)
         grown = np.empty(ranks.size, self.indptr.dtype)
@@ -329,7 +340,7 @@ class SparseLayer:
         """Input neurons where the threads' shares of the work begin and end."""
         return self._shares_of("input", self.transposed[0], n_threads)
 
-    def _shares_of(self, side, indptr, n_threads):
+    def _shares_of(self, side: str, indptr: np.ndarray, n_threads: int) -> list[int]:
         if (side, n_threads) not in self._shares:
             # A row costs something even without connections.
             cost = indptr + np.arange(indptr.size)
@@ -337,17 +348,19 @@ class SparseLayer:
             self._shares[side, n_threads] = np.searchsorted(cost, ends).tolist()
         return self._shares[side, n_threads]
 
-    def _set_pattern(self, indptr, indices):
+    def _set_pattern(self, indptr: np.ndarray, indices: np.ndarray) -> None:
         self.indptr, self.indices = indptr, indices
         self._transposed = None
         self._shares: dict[tuple[str, int], list[int]] = {}
 
 
-def _index_dtype(n_in, n_out, n_connections):
+def _index_dtype(n_in: int, n_out: int, n_connections: int) -> np.dtype:
     return np.dtype(np.int32 if max(n_in, n_out, n_connections) < 2**31 else np.int64)
 
 
-def _random_pattern(n_in, n_out, size, rng):
+def _random_pattern(
+    n_in: int, n_out: int, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     positions = sample_sorted(rng, n_in * n_out, size)
     index_dtype = _index_dtype(n_in, n_out, size)
     indptr, indices = np.empty(n_out + 1, index_dtype), np.empty(size, index_dtype)
@@ -355,14 +368,16 @@ def _random_pattern(n_in, n_out, size, rng):
     return indptr, indices
 
 
-def _take(values, places):
+def _take(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     # Indexing would make a copy of 32-bit places first.
     taken = np.empty(places.size, values.dtype)
     kernels.take(values, places, taken)
     return taken
 
 
-def _moved(values, keep, grown, size):
+def _moved(
+    values: np.ndarray, keep: np.ndarray, grown: np.ndarray, size: int
+) -> np.ndarray:
     """The kept values and zeros at the places ``grown``, in place if as many remain."""
     if size > values.size:
         values = np.concatenate([values, np.empty(size - values.size, values.dtype)])

@@ -32,17 +32,18 @@ class LearningRate:
 class InvScaling(LearningRate):
     """``initial / (n_seen + 1) ** power_t``."""
 
-    def __call__(self, epoch, n_epochs, n_seen):
-        return self.initial / (n_seen + 1) ** self.power_t
+    def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
+        rate: float = self.initial / (n_seen + 1) ** self.power_t
+        return rate
 
 
 class Adaptive(LearningRate):
     """``initial``, divided by 5 each time training no longer improves."""
 
-    def __call__(self, epoch, n_epochs, n_seen):
+    def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
         return self.initial * self.factor
 
-    def on_plateau(self):
+    def on_plateau(self) -> bool:
         if self.initial * self.factor <= 1e-6:
             return True
         self.factor /= 5
@@ -52,19 +53,19 @@ class Adaptive(LearningRate):
 class Exponential(LearningRate):
     """``initial * 0.99 ** epoch``."""
 
-    def __call__(self, epoch, n_epochs, n_seen):
+    def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
         return self.initial * 0.99**epoch
 
 
 class Cosine(LearningRate):
     """From ``initial`` down to nearly zero along half a cosine."""
 
-    def __call__(self, epoch, n_epochs, n_seen):
+    def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
         share = min(epoch, n_epochs - 1) / n_epochs
         return self.initial * 0.5 * (1 + math.cos(math.pi * share))
 
 
-LEARNING_RATES = {
+LEARNING_RATES: dict[str, type[LearningRate]] = {
     "constant": LearningRate,
     "invscaling": InvScaling,
     "adaptive": Adaptive,

@@ -1,6 +1,7 @@
 """Losses with their canonical link and their score: what the output layer's values mean."""
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import special
@@ -42,16 +43,19 @@ class SoftmaxCrossEntropy:
     @staticmethod
     def predict_proba(logits: np.ndarray) -> np.ndarray:
         """Class probabilities from logits of shape (n_samples, n_classes)."""
-        return special.softmax(logits, axis=1)
+        probabilities: np.ndarray = special.softmax(logits, axis=1)
+        return probabilities
 
     @staticmethod
     def predict_log_proba(logits: np.ndarray) -> np.ndarray:
-        return special.log_softmax(logits, axis=1)
+        logarithms: np.ndarray = special.log_softmax(logits, axis=1)
+        return logarithms
 
     @staticmethod
     def predict(logits: np.ndarray) -> np.ndarray:
         """Class indices from logits."""
-        return logits.argmax(axis=1)
+        codes: np.ndarray = logits.argmax(axis=1)
+        return codes
 
 
 class LogisticCrossEntropy:
@@ -61,17 +65,19 @@ class LogisticCrossEntropy:
     score = staticmethod(accuracy)
 
     @staticmethod
-    def value_and_gradient(z, y, *others) -> None:
+    def value_and_gradient(z: np.ndarray, y: np.ndarray, *others: Any) -> None:
         kernels.logistic_cross_entropy(z, y.reshape(-1, 1), *others)
 
     @staticmethod
     def predict_proba(logits: np.ndarray) -> np.ndarray:
         """Class probabilities from logits of shape (n_samples, 1)."""
-        return special.expit(np.hstack([-logits, logits]))
+        probabilities: np.ndarray = special.expit(np.hstack([-logits, logits]))
+        return probabilities
 
     @staticmethod
     def predict_log_proba(logits: np.ndarray) -> np.ndarray:
-        return special.log_expit(np.hstack([-logits, logits]))
+        logarithms: np.ndarray = special.log_expit(np.hstack([-logits, logits]))
+        return logarithms
 
     @staticmethod
     def predict(logits: np.ndarray) -> np.ndarray:
@@ -89,16 +95,19 @@ class MultilabelCrossEntropy:
     @staticmethod
     def predict_proba(logits: np.ndarray) -> np.ndarray:
         """Probabilities of the labels from logits of shape (n_samples, n_labels)."""
-        return special.expit(logits)
+        probabilities: np.ndarray = special.expit(logits)
+        return probabilities
 
     @staticmethod
     def predict_log_proba(logits: np.ndarray) -> np.ndarray:
-        return special.log_expit(logits)
+        logarithms: np.ndarray = special.log_expit(logits)
+        return logarithms
 
     @staticmethod
     def predict(logits: np.ndarray) -> np.ndarray:
         """Indicator matrix of the labels from logits."""
-        return (logits > 0).astype(np.intp)
+        labels: np.ndarray = (logits > 0).astype(np.intp)
+        return labels
 
 
 class SquaredError:
@@ -112,3 +121,11 @@ class SquaredError:
     def predict(outputs: np.ndarray) -> np.ndarray:
         """The outputs themselves, of shape (n_samples, n_outputs)."""
         return outputs
+
+
+Loss: TypeAlias = (
+    type[SoftmaxCrossEntropy]
+    | type[LogisticCrossEntropy]
+    | type[MultilabelCrossEntropy]
+    | type[SquaredError]
+)

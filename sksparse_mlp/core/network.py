@@ -3,14 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.hidden import Hidden
-from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.layer import Forward, SparseLayer
+from sksparse_mlp.core.losses import Loss
 from sksparse_mlp.core.samples import gather
 from sksparse_mlp.core.workers import Member, Workers
 
@@ -19,6 +20,9 @@ PREDICTION_BATCH, SMALLEST_PREDICTION_BATCH = 256, 32
 PREDICTION_ENTRIES = 2**25
 # Bytes.
 CACHE_LINE = 64
+
+# Applies dropout: of (depth, activations, start, stop).
+Mask: TypeAlias = Callable[[int, np.ndarray, int, int], None]
 
 
 def aligned(shape: tuple[int, int], dtype: DTypeLike) -> np.ndarray:
@@ -46,7 +50,13 @@ class Batch:
 
     @classmethod
     def allocate(
-        cls, sizes: list[int], size: int, dtype, *, training: bool, normed: list[bool]
+        cls,
+        sizes: list[int],
+        size: int,
+        dtype: DTypeLike,
+        *,
+        training: bool,
+        normed: list[bool],
     ) -> "Batch":
         """Buffers for ``size`` samples through layers of the given sizes.
 
@@ -54,7 +64,7 @@ class Batch:
         ``normed`` and trained; without ``training`` activations overwrite them too.
         """
 
-        def matrices(neurons):
+        def matrices(neurons: list[int]) -> list[np.ndarray]:
             return [aligned((n, size), dtype) for n in neurons]
 
         (x,), u, losses = matrices(sizes[:1]), matrices(sizes[1:]), np.empty(size)
@@ -69,7 +79,7 @@ class Batch:
     def first(self, size: int) -> "Batch":
         """Contiguous buffers for fewer samples, in the same memory."""
 
-        def part(matrix):
+        def part(matrix: np.ndarray) -> np.ndarray:
             n = matrix.shape[0]
             return matrix.reshape(-1)[: n * size].reshape(n, size)
 
@@ -79,7 +89,8 @@ class Batch:
 
     @property
     def size(self) -> int:
-        return self.x.shape[1]
+        size: int = self.x.shape[1]
+        return size
 
     def inputs(self, depth: int) -> np.ndarray:
         """What layer ``depth`` (0 is the first) reads."""
@@ -100,7 +111,7 @@ class Dropout:
         self._threshold = min(round(rate * 2**32), 2**32 - 1)
         self._scale = 1 / (1 - rate)
 
-    def __call__(self, a, key, start, stop):
+    def __call__(self, a: np.ndarray, key: int, start: int, stop: int) -> None:
         """Apply the mask of ``key`` to some rows of ``a``, in place."""
         kernels.dropout(a, key, self._threshold, self._scale, start, stop)
 
@@ -113,10 +124,10 @@ class Network:
     layers : list of SparseLayer
     hidden : list of Hidden
         What follows each layer but the last.
-    loss : object of :mod:`sksparse_mlp.core.losses`
+    loss : class of :mod:`sksparse_mlp.core.losses`
     """
 
-    def __init__(self, layers: list[SparseLayer], hidden: list[Hidden], loss):
+    def __init__(self, layers: list[SparseLayer], hidden: list[Hidden], loss: Loss):
         self.layers = layers
         self.hidden = hidden
         self.loss = loss
@@ -133,7 +144,7 @@ class Network:
     def n_connections(self) -> int:
         return sum(layer.n_connections for layer in self.layers)
 
-    def slopes(self) -> list:
+    def slopes(self) -> list[float | np.ndarray | None]:
         """Signed slopes of each hidden layer's negative side, None where there are none."""
         return [unit.activation.slopes(unit.parameters) for unit in self.hidden]
 
@@ -147,7 +158,7 @@ class Network:
         for part in self._parts():
             part.add_slots(n_slots)
 
-    def slots(self) -> dict:
+    def slots(self) -> dict[str, Any]:
         """The optimizer slots, not copied, with the patterns that they belong to."""
         layers = [
             {"indptr": layer.indptr, "indices": layer.indices, "slots": layer.slots}
@@ -155,7 +166,7 @@ class Network:
         ]
         return {"layers": layers, "hidden": [unit.slots for unit in self.hidden]}
 
-    def take_slots(self, slots: dict) -> None:
+    def take_slots(self, slots: dict[str, Any]) -> None:
         """Take over what `slots` of another network gave, where it has the same form."""
         parts_slots = [*slots["layers"], *slots["hidden"]]
         for part, part_slots in zip(self._parts(), parts_slots, strict=True):
@@ -164,7 +175,7 @@ class Network:
     def is_finite(self) -> bool:
         return all(part.is_finite() for part in self._parts())
 
-    def _parts(self) -> list[Any]:
+    def _parts(self) -> list[SparseLayer | Hidden]:
         return [*self.layers, *self.hidden]
 
     def buffers(self, size: int, *, training: bool) -> Batch:
@@ -189,7 +200,7 @@ class Network:
         member: Member,
         *,
         training: bool = False,
-        mask: Callable | None = None,
+        mask: Mask | None = None,
     ) -> None:
         """Fill the batch's pre-activations and activations from its inputs.
 
@@ -213,7 +224,7 @@ class Network:
         self,
         batch: Batch,
         member: Member,
-        mask: Callable | None = None,
+        mask: Mask | None = None,
         skips: Any = None,
     ) -> None:
         """Propagate the last layer's gradient ``batch.dz[-1]`` down to the first.
@@ -232,15 +243,15 @@ class Network:
             self.hidden[depth - 1].backward(u, z, dx, *rows)
             member.wait()
 
-    def logits(self, X, rows: np.ndarray, workers: Workers) -> np.ndarray:
+    def logits(self, X: Any, rows: np.ndarray, workers: Workers) -> np.ndarray:
         """Outputs before the link function, of shape (n_rows, n_outputs)."""
         logits = np.empty((rows.size, self.sizes[-1]), self.dtype)
         fitting = max(SMALLEST_PREDICTION_BATCH, PREDICTION_ENTRIES // sum(self.sizes))
         size = max(1, min(PREDICTION_BATCH, fitting, rows.size))
 
-        def predict(member):
+        def predict(member: Member) -> None:
             buffers = self.buffers(size, training=False)
-            skipping: dict[int, Callable] = {}
+            skipping: dict[int, Forward] = {}
             for first in range(member.rank * size, rows.size, member.n_threads * size):
                 chunk = rows[first : first + size]
                 batch = buffers if chunk.size == size else buffers.first(chunk.size)
@@ -251,7 +262,7 @@ class Network:
         workers.run(predict, self.work(rows.size))
         return logits
 
-    def _predict(self, batch, skipping):
+    def _predict(self, batch: Batch, skipping: dict[int, Forward]) -> None:
         """A forward pass that skips inputs that are zero where it is faster.
 
         ``skipping`` holds by depth the functions that do.

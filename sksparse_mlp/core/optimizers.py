@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,12 +24,21 @@ class SGD:
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def step(self, layer: SparseLayer, x, dz, rate, n_updates, alpha, scale) -> Callable:
+    def step(
+        self,
+        layer: SparseLayer,
+        x: np.ndarray,
+        dz: np.ndarray,
+        rate: float,
+        n_updates: int,
+        alpha: float,
+        scale: float,
+    ) -> Callable[[int, int], None]:
         """The update of some rows of ``layer``, as a function of (start, stop)."""
         ((velocity, bias_velocity),) = layer.slots
         tiny = flush_limit(layer.weights.dtype)
 
-        def rows(start, stop):
+        def rows(start: int, stop: int) -> None:
             kernels.sgd_step(
                 layer.indptr, layer.indices, layer.weights, layer.bias,
                 velocity, bias_velocity, x, dz,
@@ -37,7 +47,15 @@ class SGD:
 
         return rows
 
-    def update(self, values, gradient, slots, rate, n_updates, scale) -> None:
+    def update(
+        self,
+        values: np.ndarray,
+        gradient: np.ndarray,
+        slots: np.ndarray,
+        rate: float,
+        n_updates: int,
+        scale: float,
+    ) -> None:
         """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
         tiny = flush_limit(values.dtype)
         kernels.sgd_update(
@@ -55,13 +73,22 @@ class Adam:
         self.beta_2 = beta_2
         self.epsilon = epsilon
 
-    def step(self, layer: SparseLayer, x, dz, rate, n_updates, alpha, scale) -> Callable:
+    def step(
+        self,
+        layer: SparseLayer,
+        x: np.ndarray,
+        dz: np.ndarray,
+        rate: float,
+        n_updates: int,
+        alpha: float,
+        scale: float,
+    ) -> Callable[[int, int], None]:
         """The update of some rows of ``layer``, as a function of (start, stop)."""
         (first, bias_first), (second, bias_second) = layer.slots
         tiny = flush_limit(layer.weights.dtype)
         corrected = rate * self._correction(n_updates)
 
-        def rows(start, stop):
+        def rows(start: int, stop: int) -> None:
             kernels.adam_step(
                 layer.indptr, layer.indices, layer.weights, layer.bias,
                 first, bias_first, second, bias_second, x, dz,
@@ -71,22 +98,31 @@ class Adam:
 
         return rows
 
-    def update(self, values, gradient, slots, rate, n_updates, scale) -> None:
+    def update(
+        self,
+        values: np.ndarray,
+        gradient: np.ndarray,
+        slots: np.ndarray,
+        rate: float,
+        n_updates: int,
+        scale: float,
+    ) -> None:
         """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
         kernels.adam_update(
             values, slots[0], slots[1], gradient, rate * self._correction(n_updates),
             self.beta_1, self.beta_2, self.epsilon, scale, flush_limit(values.dtype),
         )  # fmt: skip
 
-    def _correction(self, n_updates):
+    def _correction(self, n_updates: int) -> float:
         return math.sqrt(1 - self.beta_2**n_updates) / (1 - self.beta_1**n_updates)
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+Optimizer: TypeAlias = SGD | Adam
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
 
 
 @cache
-def flush_limit(dtype) -> float:
+def flush_limit(dtype: np.dtype) -> float:
     """Magnitude below which gradients and velocities are set to zero.
 
     Products of such values with ordinary ones would be subnormal, which costs up to

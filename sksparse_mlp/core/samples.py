@@ -45,7 +45,8 @@ class Samples:
 
     @property
     def dtype(self) -> np.dtype:
-        return self.X.dtype
+        dtype: np.dtype = self.X.dtype
+        return dtype
 
     def mean_weight(self) -> float:
         return float(np.mean(self.weights[self.rows], dtype=np.float64))
@@ -65,7 +66,7 @@ class Samples:
         rows = np.repeat(self.rows[order], counts[order])
         return replace(self, weights=np.ones_like(self.weights), rows=rows)
 
-    def _fingerprint(self, i):
+    def _fingerprint(self, i: int) -> tuple[Any, bytes]:
         row = self.X[self.rows[[i]]]
         row = row.toarray() if sparse.issparse(row) else row
         # Adding zero makes -0.0 the same as 0.0.

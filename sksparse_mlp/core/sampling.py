@@ -1,6 +1,7 @@
 """Sampling without replacement from populations too large to list."""
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import optimize
@@ -11,7 +12,7 @@ from sksparse_mlp.core import kernels
 BLOCK = 2**13
 
 
-def stream_from(state: dict) -> np.random.Generator:
+def stream_from(state: dict[str, Any]) -> np.random.Generator:
     """A random stream that continues from the state of another's bit generator."""
     rng = np.random.default_rng(0)
     rng.bit_generator.state = state
@@ -105,7 +106,13 @@ def sample_weighted(
     return arrived[first]
 
 
-def _arrivals(rng, candidates, taken, likelihood, horizon):
+def _arrivals(
+    rng: np.random.Generator,
+    candidates: np.ndarray,
+    taken: np.ndarray,
+    likelihood: np.ndarray,
+    horizon: float,
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of the candidates arrive before the horizon, and when.
 
     ``candidates`` lose their values, block by block.
@@ -122,18 +129,19 @@ def _arrivals(rng, candidates, taken, likelihood, horizon):
     return candidates[:n_arrived], np.concatenate(times)
 
 
-def _horizon(likelihood, n_free_of, expected):
+def _horizon(likelihood: np.ndarray, n_free_of: np.ndarray, expected: float) -> float:
     """When ``expected`` positions will have arrived, infinity if never."""
 
-    def missing(horizon):
-        return n_free_of @ -np.expm1(-likelihood * horizon) - expected
+    def missing(horizon: float) -> float:
+        return float(n_free_of @ -np.expm1(-likelihood * horizon) - expected)
 
     end = 1.0
     while missing(end) < 0:
         end *= 2
         if end > 1000:
             return math.inf
-    return optimize.brentq(missing, 0, end, rtol=1e-3)
+    root: float = optimize.brentq(missing, 0, end, rtol=1e-3)
+    return root
 
 
 def to_ranks(positions: np.ndarray, taken: np.ndarray) -> np.ndarray:
@@ -148,7 +156,7 @@ def to_positions(ranks: np.ndarray, taken: np.ndarray) -> np.ndarray:
     return positions
 
 
-def _sorted_draws(rng, population, size):
+def _sorted_draws(rng: np.random.Generator, population: int, size: int) -> np.ndarray:
     """About ``size`` distinct integers (four standard deviations more), sorted."""
     if size == 0:
         return np.empty(0, np.int64)

@@ -1,9 +1,12 @@
 """Linear shortcuts from the inputs of sparse layers to the outputs, for LiSET."""
 
+from typing import Any
+
 import numpy as np
 
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.network import Batch, Network
+from sksparse_mlp.core.optimizers import Optimizer
 
 
 class Skips:
@@ -34,7 +37,7 @@ class Skips:
         }
         self._used: list[int] = []
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What training continues from: plain values, and arrays that are not copied."""
         return {
             "n_updates": self.n_updates,
@@ -42,7 +45,7 @@ class Skips:
             "slots": dict(self._slots),
         }
 
-    def resume(self, state: dict) -> None:
+    def resume(self, state: dict[str, Any]) -> None:
         """Continue from the state of others, if they are of layers of the same sizes."""
         shapes, others = (
             {depth: matrix.shape for depth, matrix in matrices.items()}
@@ -69,7 +72,7 @@ class Skips:
             matrix, dx = self.matrices[depth], batch.dz[depth - 1]
             kernels.add_product(matrix.T, batch.dz[-1], dx, start, stop)
 
-    def step(self, batch: Batch, optimizer, rate: float, scale: float) -> None:
+    def step(self, batch: Batch, optimizer: Optimizer, rate: float, scale: float) -> None:
         """Let the matrices of this batch follow their gradient."""
         self.n_updates += 1
         for depth in self._used:
@@ -82,4 +85,5 @@ class Skips:
 
     def strengths(self, depth: int) -> np.ndarray:
         """Sum of absolute weights of each input of layer ``depth``, shape (n_in,)."""
-        return np.abs(self.matrices[depth]).sum(axis=0)
+        strengths: np.ndarray = np.abs(self.matrices[depth]).sum(axis=0)
+        return strengths

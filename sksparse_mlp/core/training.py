@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,12 @@ from sksparse_mlp.core.gradients import (
     observed,
 )
 from sksparse_mlp.core.learning_rates import LearningRate
-from sksparse_mlp.core.network import Batch, Dropout, Network
-from sksparse_mlp.core.optimizers import SGD, Adam
+from sksparse_mlp.core.network import Batch, Dropout, Mask, Network
+from sksparse_mlp.core.optimizers import Optimizer
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.sampling import stream_from
 from sksparse_mlp.core.skips import Skips
-from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.core.workers import Member, Workers
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Training:
     """
 
     network: Network
-    optimizer: SGD | Adam
+    optimizer: Optimizer
     learning_rate: LearningRate
     evolution: Evolution
     alpha: float
@@ -105,7 +106,7 @@ class Training:
     _skips: Skips | None = None
     _last: Network | None = field(default=None, repr=False)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What training continues from, beside the networks.
 
         Plain values, and arrays that are those of the training and not copied.
@@ -123,7 +124,7 @@ class Training:
             "n_seen": self.n_seen,
         }
 
-    def resume(self, state: dict) -> None:
+    def resume(self, state: dict[str, Any]) -> None:
         """Continue from the state of another training.
 
         Its optimizer slots are taken over where optimizer and pattern are the same.
@@ -147,8 +148,8 @@ class Training:
         validation: Samples | None,
         workers: Workers,
         n_epochs: int,
-        last: dict | None = None,
-    ) -> Generator[dict, None, None]:
+        last: dict[str, Any] | None = None,
+    ) -> Generator[dict[str, Any], None, None]:
         """Train for up to ``n_epochs`` epochs and yield the record of each.
 
         Evolution between epochs happens when the next record is asked for, and is
@@ -208,18 +209,18 @@ class Training:
             if self.best is not None:
                 self.network, self.best = self.best, None
 
-    def _remember(self):
+    def _remember(self) -> None:
         """Keep a copy of the network, as it is sound."""
         # Never two: each takes a fifth of the memory of the training.
         self._last = None
         self._last = self.network.copy()
 
-    def _restore(self):
+    def _restore(self) -> None:
         """Set the network back to the kept copy; without one it is sound itself."""
         if self._last is not None:
             self.network = self._last
 
-    def _begin_epoch(self, *, is_last):
+    def _begin_epoch(self, *, is_last: bool) -> None:
         """Set the epoch's zeta; have skips if they are wanted and evolution follows."""
         self.evolution.begin_epoch(self.epoch)
         growth, every = self.evolution.growth, self.evolution.every
@@ -229,20 +230,34 @@ class Training:
         elif self._skips is None:
             self._skips = Skips(self.network, self.optimizer.n_slots)
 
-    def _judge(self, record, samples, validation, workers):
+    def _judge(
+        self,
+        record: dict[str, Any],
+        samples: Samples,
+        validation: Samples | None,
+        workers: Workers,
+    ) -> float:
         """Enter the scores in the record; return what training should raise."""
         if self.records_train_score:
             record["train_score"] = self._score(samples, workers)
         if validation is None:
-            return -record["loss"]
-        record["validation_score"] = self._score(validation, workers)
-        return record["validation_score"]
+            loss: float = record["loss"]
+            return -loss
+        score = record["validation_score"] = self._score(validation, workers)
+        return score
 
-    def _train_epoch(self, samples, buffers, workers, evolve):
+    def _train_epoch(
+        self,
+        samples: Samples,
+        buffers: Batch,
+        workers: Workers,
+        evolve: Callable[[dict[str, Any]], None],
+    ) -> dict[str, Any]:
         started = time.perf_counter()
         rate = self.learning_rate(self.epoch, self.n_epochs, self.n_seen)
-        record = {"epoch": self.epoch, "loss": math.nan, "zeta": self.evolution.zeta}
-        record |= {"n_pruned": 0, "n_grown": 0, "turnover": 0.0, "evolution_seconds": 0.0}
+        record: dict[str, Any] = {"epoch": self.epoch, "loss": math.nan}
+        record |= {"zeta": self.evolution.zeta, "n_pruned": 0, "n_grown": 0}
+        record |= {"turnover": 0.0, "evolution_seconds": 0.0}
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
         mean_weight = samples.mean_weight()
         loss = 0.0
@@ -267,14 +282,22 @@ class Training:
         record["seconds"] = time.perf_counter() - started
         return record
 
-    def _update(self, samples, rows, batch: Batch, rate, scale, workers) -> float:
+    def _update(
+        self,
+        samples: Samples,
+        rows: np.ndarray,
+        batch: Batch,
+        rate: float,
+        scale: float,
+        workers: Workers,
+    ) -> float:
         """One optimizer step; return the batch's mean loss before it."""
         network, mask, skips = self.network, self._draw_mask(), self._skips
         squares = np.zeros(len(network.layers))
         if skips is not None:
             skips.draw(self.evolution.growth.skip_dropout, self.data_rng)
 
-        def update(member):
+        def update(member: Member) -> None:
             self._sum_squares(squares, member)
             fill_inputs(samples, rows, batch, member)
             network.forward(batch, member, training=True, mask=mask)
@@ -299,14 +322,14 @@ class Training:
             unit.step(self.optimizer, rate, self.n_updates, scale)
         return loss * scale
 
-    def _sum_squares(self, squares, member):
+    def _sum_squares(self, squares: np.ndarray, member: Member) -> None:
         """Enter the sums of squares of this thread's layers, for the penalty."""
         if self.alpha == 0:
             return
         for depth in range(member.rank, squares.size, member.n_threads):
             squares[depth] = kernels.sum_of_squares(self.network.layers[depth].weights)
 
-    def _step_layers(self, batch, rate, scale, member):
+    def _step_layers(self, batch: Batch, rate: float, scale: float, member: Member) -> None:
         """Let the weights and biases of this thread's rows follow their gradient."""
         for depth, layer in enumerate(self.network.layers):
             step = self.optimizer.step(
@@ -315,7 +338,7 @@ class Training:
             )  # fmt: skip
             step(*member.part(layer.shares(member.n_threads)))
 
-    def _is_sound(self, batch, workers):
+    def _is_sound(self, batch: Batch, workers: Workers) -> bool:
         """Whether the weights are finite and give finite outputs."""
         if not self.network.is_finite():
             return False
@@ -323,7 +346,7 @@ class Training:
         workers.run(lambda member: self.network.forward(batch, member), work)
         return bool(np.isfinite(batch.z[-1]).all())
 
-    def _draw_mask(self):
+    def _draw_mask(self) -> Mask | None:
         """Dropout for one batch: a function of (depth, activations, start, stop)."""
         if self.dropout == 0:
             return None
@@ -331,7 +354,9 @@ class Training:
         keys = self.data_rng.integers(2**32, size=len(self.network.hidden)).tolist()
         return lambda depth, a, start, stop: dropout(a, keys[depth], start, stop)
 
-    def _evolve(self, samples, buffers, workers, record):
+    def _evolve(
+        self, samples: Samples, buffers: Batch, workers: Workers, record: dict[str, Any]
+    ) -> None:
         """Evolve the topology and enter the turnover in the record."""
         started = time.perf_counter()
         signal = self._signal(samples, buffers, workers)
@@ -343,7 +368,9 @@ class Training:
         record["turnover"] += n_grown / max(self.network.n_connections, 1)
         record["evolution_seconds"] += time.perf_counter() - started
 
-    def _signal(self, samples, buffers, workers):
+    def _signal(
+        self, samples: Samples, buffers: Batch, workers: Workers
+    ) -> Callable[[int], Any]:
         """What the growth rule wants to know, as a function of the layer's depth."""
         if self._skips is not None:
             return self._skips.strengths
@@ -354,7 +381,7 @@ class Training:
         hidden = [unit.copy() for unit in self.network.hidden]
         network = Network(self.network.layers, hidden, self.network.loss)
 
-        def differentiate(member):
+        def differentiate(member: Member) -> None:
             fill_inputs(samples, rows, buffers, member)
             network.forward(buffers, member, training=True)
             differentiate_loss(network, samples, rows, buffers, member)
@@ -364,7 +391,7 @@ class Training:
         workers.run(differentiate, 2 * network.work(buffers.size))
         return lambda depth: (buffers.inputs(depth), buffers.dz[depth])
 
-    def _score(self, samples, workers):
+    def _score(self, samples: Samples, workers: Workers) -> float:
         rows, loss = samples.rows, self.network.loss
         predicted = loss.predict(self.network.logits(samples.X, rows, workers))
         return loss.score(samples.y[rows], predicted, samples.weights[rows])

@@ -7,6 +7,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self, TypeAlias
 
 import joblib
 from joblib.parallel import get_active_backend
@@ -28,6 +30,8 @@ STARTED, FINISHED, MEETING = 0, 1, 2
 ROUND, N_TRIED = 1000, 6
 LONG = 0.03
 
+Handler: TypeAlias = Callable[[int, FrameType | None], Any]
+
 
 def _is_nested() -> bool:
     """Whether this is one of the parallel calls of joblib."""
@@ -44,10 +48,11 @@ def available_cores() -> int:
         return max(1, int(n_threads)) if n_threads.isdecimal() else 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return joblib.cpu_count()
+    n_cores: int = joblib.cpu_count()
+    return n_cores
 
 
-def _interrupt_handler() -> Callable | None:
+def _interrupt_handler() -> Handler | None:
     """What Ctrl-C calls in this thread, None if it does not reach it."""
     if threading.current_thread() is not threading.main_thread():
         return None
@@ -90,11 +95,13 @@ class Member:
 
 ALONE = Member(0, 1, None)
 
+Task: TypeAlias = Callable[[Member], None]
+
 
 class Pace:
     """Whether equal tasks are faster shared or done alone, tried out again and again."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._n_done = 0
         self._seconds = [0.0, 0.0]
         self._shares = True
@@ -151,15 +158,15 @@ class Workers:
         self._threads: list[threading.Thread] = []
         self._counters = spinning.new_counters(3)
         self._errors: list[BaseException] = []
-        self._task: Callable[[Member], None] | None = None
+        self._task: Task | None = None
         self._n_tasks = 0
-        self._interrupts: list[tuple] = []
-        self._handler: Callable | None = None
+        self._interrupts: list[tuple[int, FrameType | None]] = []
+        self._handler: Handler | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         # Threads that wait for one that an error took away would wait forever.
         self._errors.append(AbandonedError())
         if self._threads:
@@ -189,18 +196,21 @@ class Workers:
             self._handler = None
             self._pass_on(handler)
 
-    def _pass_on(self, handler):
-        """Let the handler of Ctrl-C have what was put off; it may raise."""
-        while self._interrupts:
-            handler(*self._interrupts.pop())
+    def _pass_on(self, handler: Handler) -> None:
+        """Let the handler of Ctrl-C have what was put off, once; it may raise."""
+        if self._interrupts:
+            *_, last = self._interrupts
+            self._interrupts.clear()
+            handler(*last)
 
-    def run(self, task: Callable[[Member], None], work: int) -> None:
+    def run(self, task: Task, work: int) -> None:
         """Call ``task(member)`` in every thread, or in this one alone where it is faster.
 
         Every member must come to the same meetings. ``work`` counts multiply-adds; equal
         work of the same function is supposed to take equal time.
         """
-        self._pass_on(self._handler)
+        if self._handler is not None:
+            self._pass_on(self._handler)
         if self.n_threads == 1 or work < MIN_WORK:
             task(ALONE)
             return
@@ -214,7 +224,7 @@ class Workers:
             task(ALONE)
         pace.record(time.perf_counter() - started)
 
-    def _share(self, task):
+    def _share(self, task: Task) -> None:
         if not self._threads:
             self._start()
         self._hand_out(task)
@@ -230,20 +240,20 @@ class Workers:
         ):
             self._wait_for(MEETING, n_arrivals, can_fail=True)
 
-    def _start(self):
+    def _start(self) -> None:
         for member, event in zip(self._members[1:], self._events, strict=True):
             thread = threading.Thread(target=self._serve, args=(member, event), daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _hand_out(self, task):
+    def _hand_out(self, task: Task | None) -> None:
         self._task = task
         self._n_tasks += 1
         spinning.count(self._counters, STARTED)
         for event in self._events:
             event.set()
 
-    def _do(self, task, member):
+    def _do(self, task: Task, member: Member) -> None:
         try:
             task(member)
         except AbandonedError:
@@ -251,13 +261,13 @@ class Workers:
         except BaseException as error:
             self._errors.append(error)
 
-    def _wait_for(self, counter, value, *, can_fail=False):
+    def _wait_for(self, counter: int, value: int, *, can_fail: bool = False) -> None:
         while not spinning.has_reached(self._counters, counter, value, N_TRIES):
             if can_fail and self._errors:
                 raise AbandonedError
             time.sleep(NAP)
 
-    def _serve(self, member, event):
+    def _serve(self, member: Member, event: threading.Event) -> None:
         """Take part in every task, from the first that was handed out."""
         n_tasks = 1
         while True:

@@ -25,7 +25,7 @@ from sksparse_mlp.datasets._registry import DATA_SETS, DataSet
 from sksparse_mlp.datasets._samples import as_samples, check_published, exact
 
 FOLDER_VARIABLE = "SKSPARSE_MLP_DATA"
-CONSTRAINTS: dict = {
+CONSTRAINTS: dict[str, Any] = {
     "data_home": [str, os.PathLike, None],
     "subset": [StrOptions({"train", "test", "all"})],
     "return_X_y": ["boolean"],

@@ -3,11 +3,13 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sksparse_mlp import _npz
 from sksparse_mlp._arrays import encoded_parameters, estimator_arrays
+from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp._values import dumps, loads
 from sksparse_mlp.callbacks import FREE
 from sksparse_mlp.distributed._rounds import Rounds
@@ -28,7 +30,12 @@ class RoundsFile:
         What else makes the fit what it is, of plain values.
     """
 
-    def __init__(self, path: str | os.PathLike, estimator, described: dict):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        estimator: SparseMLPClassifier,
+        described: dict[str, Any],
+    ) -> None:
         self._path = Path(path)
         self._class = type(estimator)
         texts = encoded_parameters(estimator)
@@ -62,7 +69,7 @@ class RoundsFile:
         training.finished, training.diverged = state["finished"], state["diverged"]
         rounds.history, rounds.epochs = state["history"], estimator.history_
 
-    def _find(self):
+    def _find(self) -> tuple[Path, SparseMLPClassifier, dict[str, Any]] | None:
         """Path, estimator and state of the newest intact file, None without any."""
         paths, faults = (self._path, _npz.previous_of(self._path)), []
         for path in paths:
@@ -84,7 +91,7 @@ class RoundsFile:
             f"{paths[0]} and {paths[1]} to start anew."
         )
 
-    def _check_same(self, path, there):
+    def _check_same(self, path: Path, there: dict[str, str]) -> None:
         """Refuse to go on from the checkpoint of another fit."""
         here = self._fit
         names = sorted(name for name in here | there if here.get(name) != there.get(name))
@@ -100,7 +107,9 @@ class RoundsFile:
             )
 
 
-def _read(cls, path):
+def _read(
+    cls: type[SparseMLPClassifier], path: Path
+) -> tuple[SparseMLPClassifier, dict[str, Any]]:
     """The estimator and the state that a file holds."""
     arrays = _npz.read(path)
     _npz.check_sealed(arrays)

@@ -6,10 +6,11 @@ import warnings
 from numbers import Integral
 from typing import Any, Self
 
-import dask
 import dask.array as da
+import distributed
 import numpy as np
-from dask.base import is_dask_collection
+from dask.base import compute, is_dask_collection
+from dask.delayed import Delayed, delayed
 from sklearn.base import ClassifierMixin, _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, compute_class_weight
@@ -26,7 +27,14 @@ from sksparse_mlp.distributed._cluster import (
     connected,
     large_graphs_allowed,
 )
-from sksparse_mlp.distributed._partitions import blocks, loaded, rows_of, split
+from sksparse_mlp.distributed._partitions import (
+    Partitions,
+    Summary,
+    blocks,
+    loaded,
+    rows_of,
+    split,
+)
 from sksparse_mlp.distributed._rounds import Rounds
 
 
@@ -135,7 +143,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
     array([0, 1, 2])
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "estimator": [None, SparseMLPClassifier],
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "epochs_per_round": [Interval(Integral, 1, None, closed="left")],
@@ -152,7 +160,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         *,
         n_rounds: int = 20,
         epochs_per_round: int = 1,
-        optimizer_state: str = "averaged",
+        optimizer_state: str = "restarted",
         n_partitions: int = 4,
         client: Any = None,
         checkpoint: Any = None,
@@ -167,19 +175,20 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         self.checkpoint = checkpoint
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "client": None}
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         # A client can be neither copied nor pickled.
         without = copy.copy(self)
-        twin = super(DaskSparseMLPClassifier, without).__sklearn_clone__()
-        return twin.set_params(client=self.client)
+        twin: Self = super(DaskSparseMLPClassifier, without).__sklearn_clone__()
+        twin.set_params(client=self.client)
+        return twin
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -233,10 +242,10 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         self._publish(rounds)
         return self
 
-    def _network(self):
+    def _network(self) -> SparseMLPClassifier:
         """The network to train, with its parameters as they are for all rounds."""
-        estimator = SparseMLPClassifier() if self.estimator is None else self.estimator
-        estimator = clone(estimator)
+        given = SparseMLPClassifier() if self.estimator is None else self.estimator
+        estimator: SparseMLPClassifier = clone(given)
         estimator.set_params(max_iter=self.n_rounds * self.epochs_per_round)
         if self.random_state is not None:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -252,7 +261,9 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
             Checkpoint(self.checkpoint)._check_folder()
         return estimator
 
-    def _weigh(self, estimator, partitions, classes):
+    def _weigh(
+        self, estimator: SparseMLPClassifier, partitions: Partitions, classes: Any
+    ) -> tuple[Partitions, list[float]]:
         """Set the network's classes and their weights; return partitions and shares."""
         found, totals = partitions.class_totals()
         known = found if classes is None else np.unique(classes)
@@ -271,7 +282,13 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         estimator.class_weight = dict(zip(found.tolist(), weights.tolist(), strict=True))
         return partitions.shares(weights)
 
-    def _rounds(self, client, estimator, partitions, shares):
+    def _rounds(
+        self,
+        client: distributed.Client,
+        estimator: SparseMLPClassifier,
+        partitions: Partitions,
+        shares: list[float],
+    ) -> Rounds:
         training = estimator._new_training(partitions.dtype, continued=False)
         training.evolution.attach(training.network)
         return Rounds(
@@ -284,7 +301,9 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
             averages_state=self.optimizer_state == "averaged",
         )
 
-    def _file(self, estimator, partitions):
+    def _file(
+        self, estimator: SparseMLPClassifier, partitions: Partitions
+    ) -> RoundsFile | None:
         """The checkpoint of this fit, None if none is wanted."""
         if self.checkpoint is None:
             return None
@@ -297,7 +316,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         }
         return RoundsFile(self.checkpoint, estimator, described)
 
-    def _run(self, rounds, file):
+    def _run(self, rounds: Rounds, file: RoundsFile | None) -> None:
         if file is not None:
             file.resume(rounds)
         while not rounds.training.finished:
@@ -305,7 +324,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
             if file is not None:
                 file.write(rounds)
 
-    def _publish(self, rounds):
+    def _publish(self, rounds: Rounds) -> None:
         """Set the fitted attributes; warn if training had to stop."""
         fitted = rounds.as_it_is()
         given = self.estimator
@@ -375,23 +394,24 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         if not is_dask_collection(X):
-            return self.estimator_.score(X, y, sample_weight)
-        count = dask.delayed(_n_right, pure=False)
-        fitted = dask.delayed(self.estimator_, pure=False)
+            accuracy: float = self.estimator_.score(X, y, sample_weight)
+            return accuracy
+        count = delayed(_n_right, pure=False)
+        fitted = delayed(self.estimator_, pure=False)
         parts = split(X, y, sample_weight, 1)
         counts = self._computed([count(fitted, *part) for part in parts])
         right, total = (math.fsum(values) for values in zip(*counts, strict=True))
         return right / total
 
-    def _computed(self, lazy):
+    def _computed(self, lazy: list[Delayed]) -> Any:
         """Values of delayed objects, computed by the given client or as Dask is set."""
         with large_graphs_allowed():
             if self.client is None:
-                return dask.compute(*lazy)
+                return compute(*lazy)
             with connected(self.client) as client:
                 return client.gather(client.compute(lazy))
 
-    def _predicted(self, method, X, columns):
+    def _predicted(self, method: str, X: Any, columns: tuple[int, ...]) -> Any:
         """What a method of the network returns, block by block for Dask collections."""
         check_is_fitted(self)
         if not is_dask_collection(X):
@@ -399,8 +419,8 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         known = rows_of(X)
         sizes = known or [math.nan] * X.npartitions
         dtype = self.classes_.dtype if not columns else self.estimator_.coefs_[0].dtype
-        predict = dask.delayed(_block_of_predictions, pure=False)
-        fitted = dask.delayed(self.estimator_, pure=False)
+        predict = delayed(_block_of_predictions, pure=False)
+        fitted = delayed(self.estimator_, pure=False)
         lazy = [
             da.from_delayed(
                 predict(fitted, method, block, columns), (size, *columns), dtype
@@ -410,20 +430,25 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         return da.concatenate(lazy, allow_unknown_chunksizes=True)
 
 
-def _take_features(estimator, summary):
+def _take_features(estimator: SparseMLPClassifier, summary: Summary) -> None:
     estimator.n_features_in_ = summary.n_features
     if summary.feature_names is not None:
         estimator.feature_names_in_ = np.array(summary.feature_names, dtype=object)
 
 
-def _block_of_predictions(estimator, method, X, columns):
+def _block_of_predictions(
+    estimator: SparseMLPClassifier, method: str, X: Any, columns: tuple[int, ...]
+) -> np.ndarray:
     if X.shape[0] == 0:
         dtype = estimator.coefs_[0].dtype if columns else estimator.classes_.dtype
         return np.empty((0, *columns), dtype)
-    return getattr(estimator, method)(X)
+    predictions: np.ndarray = getattr(estimator, method)(X)
+    return predictions
 
 
-def _n_right(estimator, X, y, sample_weight):
+def _n_right(
+    estimator: SparseMLPClassifier, X: Any, y: Any, sample_weight: Any
+) -> tuple[float, float]:
     """Weights of the samples that are predicted rightly, and of all."""
     if X.shape[0] == 0:
         return 0.0, 0.0

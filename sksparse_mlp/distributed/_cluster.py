@@ -35,7 +35,7 @@ def connected(client: Any) -> Iterator[distributed.Client]:
     yield client
 
 
-def _current():
+def _current() -> distributed.Client:
     try:
         return distributed.get_client()
     except ValueError as error:
@@ -71,7 +71,7 @@ def check_workers(client: distributed.Client) -> None:
 
 
 @contextmanager
-def large_graphs_allowed():
+def large_graphs_allowed() -> Iterator[None]:
     """Do not warn that a network goes to the scheduler: from there it can be sent again."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph", UserWarning)

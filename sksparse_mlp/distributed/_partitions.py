@@ -1,13 +1,15 @@
 """Data in partitions: aligned, loaded where they live, and checked before training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-import dask
 import dask.array as da
+import distributed
 import numpy as np
 from dask.base import is_dask_collection
+from dask.delayed import Delayed, delayed
 from dask.utils import is_dataframe_like, is_series_like
 from scipy import sparse
 from sklearn.utils import _safe_indexing
@@ -15,6 +17,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from sksparse_mlp import _npz
 from sksparse_mlp._arrays import plain_labels
+from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp.distributed._cluster import large_graphs_allowed
 
 
@@ -60,7 +63,7 @@ class Partition:
 # --- alignment ------------------------------------------------------------------------
 
 
-def split(X, y, sample_weight, n_partitions: int) -> list[tuple]:
+def split(X: Any, y: Any, sample_weight: Any, n_partitions: int) -> list[tuple[Any, ...]]:
     """One (X, y, sample_weight) per partition, lazy where they were.
 
     Raises ValueError or TypeError where their partitions do not fit each other.
@@ -68,7 +71,7 @@ def split(X, y, sample_weight, n_partitions: int) -> list[tuple]:
     if not is_dask_collection(X):
         return _cut(X, y, sample_weight, n_partitions)
     X_blocks = blocks(X, "X")
-    parts = [X_blocks]
+    parts: list[Sequence[Delayed | None]] = [X_blocks]
     for name, data in (("y", y), ("sample_weight", sample_weight)):
         if data is None:
             parts.append([None] * len(X_blocks))
@@ -83,7 +86,7 @@ def split(X, y, sample_weight, n_partitions: int) -> list[tuple]:
     return list(zip(*parts, strict=True))
 
 
-def blocks(data, name: str) -> list:
+def blocks(data: Any, name: str) -> list[Delayed]:
     """The partitions of a Dask collection, as delayed objects."""
     if isinstance(data, da.Array):
         if data.ndim > 1 and data.numblocks[1] > 1:
@@ -97,13 +100,13 @@ def blocks(data, name: str) -> list:
     )
 
 
-def rows_of(data) -> tuple | None:
+def rows_of(data: Any) -> tuple[int, ...] | None:
     """Numbers of rows of the partitions, None where they are not known."""
     known = isinstance(data, da.Array) and not np.isnan(data.chunks[0]).any()
     return data.chunks[0] if known else None
 
 
-def _as_partitioned(X, data, name):
+def _as_partitioned(X: Any, data: Any, name: str) -> Any:
     """The data in partitions like those of X, as far as can be known."""
     sizes = rows_of(X)
     if not is_dask_collection(data):
@@ -122,7 +125,7 @@ def _as_partitioned(X, data, name):
     return data.rechunk({0: sizes})
 
 
-def _cut(X, y, sample_weight, n_partitions):
+def _cut(X: Any, y: Any, sample_weight: Any, n_partitions: int) -> list[tuple[Any, ...]]:
     """Equal parts of data in memory."""
     for name, data in (("y", y), ("sample_weight", sample_weight)):
         if is_dask_collection(data):
@@ -135,7 +138,7 @@ def _cut(X, y, sample_weight, n_partitions):
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
     ends = np.linspace(0, n_rows, n_partitions + 1).astype(int)
 
-    def part(data, first, last):
+    def part(data: Any, first: int, last: int) -> Any:
         return None if data is None else _safe_indexing(data, slice(first, last))
 
     return [
@@ -147,7 +150,9 @@ def _cut(X, y, sample_weight, n_partitions):
 # --- on the workers -------------------------------------------------------------------
 
 
-def load(estimator, X, y, sample_weight, *, with_digest: bool) -> Partition:
+def load(
+    estimator: SparseMLPClassifier, X: Any, y: Any, sample_weight: Any, *, with_digest: bool
+) -> Partition:
     """Rows as they are trained on, with what is wrong with them if anything is."""
     n_rows = [part.shape[0] for part in (X, y, sample_weight) if hasattr(part, "shape")]
     if len(set(n_rows)) > 1:
@@ -168,7 +173,9 @@ def load(estimator, X, y, sample_weight, *, with_digest: bool) -> Partition:
     return Partition(X, y, weights, summary)
 
 
-def _summary(X, y, weights, names):
+def _summary(
+    X: Any, y: np.ndarray, weights: np.ndarray, names: np.ndarray | None
+) -> Summary:
     kept = weights > 0
     if not kept.any():
         return Summary()
@@ -183,7 +190,7 @@ def _summary(X, y, weights, names):
     )
 
 
-def _digest(X, y, weights):
+def _digest(X: Any, y: np.ndarray, weights: np.ndarray) -> str:
     parts = {"X": X}
     if sparse.issparse(X):
         parts = {name: getattr(X, name) for name in ("data", "indices", "indptr")}
@@ -208,7 +215,7 @@ class Partitions:
     """
 
     numbers: list[int]
-    futures: list
+    futures: "list[distributed.Future[Partition]]"
     summaries: list[Summary]
 
     @property
@@ -219,7 +226,7 @@ class Partitions:
     def n_samples(self) -> int:
         return sum(summary.n_samples for summary in self.summaries)
 
-    def digests(self) -> list:
+    def digests(self) -> list[list[int | str]]:
         """Number and digest of each."""
         return [
             [number, summary.digest]
@@ -259,10 +266,16 @@ class Partitions:
         return partitions, (weights[kept] / weights.sum()).tolist()
 
 
-def loaded(client, estimator, parts, *, with_digest: bool) -> Partitions:
+def loaded(
+    client: distributed.Client,
+    estimator: SparseMLPClassifier,
+    parts: list[tuple[Any, ...]],
+    *,
+    with_digest: bool,
+) -> Partitions:
     """Load partitions on the workers, and raise if there is anything wrong with them."""
-    load_lazily = dask.delayed(load, pure=False)
-    template = dask.delayed(estimator, pure=False)
+    load_lazily = delayed(load, pure=False)
+    template = delayed(estimator, pure=False)
     lazy = [load_lazily(template, *part, with_digest=with_digest) for part in parts]
     with large_graphs_allowed():
         futures = client.compute(lazy)
@@ -279,7 +292,7 @@ def loaded(client, estimator, parts, *, with_digest: bool) -> Partitions:
     )
 
 
-def _check_faults(summaries):
+def _check_faults(summaries: list[Summary]) -> None:
     faults = {k: summary.fault for k, summary in enumerate(summaries) if summary.fault}
     if faults:
         first = min(faults)
@@ -289,7 +302,7 @@ def _check_faults(summaries):
         )
 
 
-def _check_same(numbers, summaries):
+def _check_same(numbers: list[int], summaries: list[Summary]) -> None:
     """Refuse partitions that differ in their features or in the kind of their labels."""
     first = summaries[0]
     for number, summary in zip(numbers, summaries, strict=True):
@@ -307,5 +320,5 @@ def _check_same(numbers, summaries):
         )
 
 
-def _is_text(labels):
+def _is_text(labels: np.ndarray) -> bool:
     return isinstance(labels.tolist()[0], str)

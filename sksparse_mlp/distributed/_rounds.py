@@ -9,10 +9,15 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+import distributed
 import numpy as np
 
+from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp.core.averaging import NetworkAverage, turnover
+from sksparse_mlp.core.hidden import Hidden
+from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.training import Patience, Training
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.distributed._cluster import large_graphs_allowed, n_bytes
@@ -44,7 +49,7 @@ class Start:
         Numbers of the partitions that find out what the growth rule wants to know.
     """
 
-    estimator: Any
+    estimator: SparseMLPClassifier
     training: Training
     seed: int
     n_epochs: int
@@ -70,9 +75,9 @@ class Trained:
     """
 
     network: Network
-    records: list[dict]
+    records: list[dict[str, Any]]
     diverged: bool
-    signals: list | None
+    signals: list[Any] | None
     n_bytes: int = 0
 
 
@@ -105,7 +110,7 @@ def train(start: Start, partition: Partition, number: int) -> Trained:
     return trained
 
 
-def _local_training(start, number, n_samples):
+def _local_training(start: Start, number: int, n_samples: int) -> Training:
     """The training of one partition: it neither stops nor lets neurons leave."""
     training = copy.deepcopy(start.training)
     training.data_rng, rng = np.random.default_rng([start.seed, number]).spawn(2)
@@ -118,7 +123,7 @@ def _local_training(start, number, n_samples):
     return training
 
 
-def _signals(training, samples, workers):
+def _signals(training: Training, samples: Samples, workers: Workers) -> list[Any]:
     size = min(training.batch_size, samples.rows.size)
     buffers = training.network.buffers(size, training=True)
     signal = training._signal(samples, buffers, workers)
@@ -126,14 +131,18 @@ def _signals(training, samples, workers):
     return [None if layer.is_full else signal(depth) for depth, layer in layers]
 
 
-def _stripped(network, patterns, *, keep_slots):
+def _stripped(
+    network: Network, patterns: list[tuple[np.ndarray, np.ndarray]], *, keep_slots: bool
+) -> Network:
     """The network without what the coordinator does not need or has itself."""
+    layer: Any  # A SparseLayer, whose pattern may be None only on the way.
     for layer, (indptr, indices) in zip(network.layers, patterns, strict=True):
         layer.drop_transposed()
         if layer.indices is indices and layer.indptr is indptr:
             layer.indptr = layer.indices = None
     if not keep_slots:
-        for part in [*network.layers, *network.hidden]:
+        parts: list[SparseLayer | Hidden] = [*network.layers, *network.hidden]
+        for part in parts:
             part.slots = []
     return network
 
@@ -162,12 +171,12 @@ class Merged:
     n_bytes : int
     """
 
-    def __init__(self, start: Network):
+    def __init__(self, start: Network) -> None:
         self._start = start
         self._average = NetworkAverage(start)
-        self._records: list[list[dict]] = []
+        self._records: list[list[dict[str, Any]]] = []
         self._shares: list[float] = []
-        self.signals: list = [None] * len(start.layers)
+        self.signals: list[Any] = [None] * len(start.layers)
         self.train_seconds = self.merge_seconds = 0.0
         self.n_bytes = 0
 
@@ -186,7 +195,7 @@ class Merged:
         self.train_seconds = max(self.train_seconds, seconds)
         self.merge_seconds += time.perf_counter() - begun
 
-    def _add_signals(self, signals, share):
+    def _add_signals(self, signals: list[Any] | None, share: float) -> None:
         for depth, signal in enumerate(signals or []):
             if isinstance(signal, np.ndarray):
                 known = self.signals[depth]
@@ -203,10 +212,10 @@ class Merged:
         return network
 
     @property
-    def records(self) -> list[dict]:
+    def records(self) -> list[dict[str, Any]]:
         return [self._record(records) for records in zip(*self._records, strict=True)]
 
-    def _record(self, records):
+    def _record(self, records: tuple[dict[str, Any], ...]) -> dict[str, Any]:
         """One epoch: weighted means, sums, the longest time, else as the first has it."""
         record = dict(records[0])
         for name in set(MEANS) & set(record):
@@ -242,15 +251,15 @@ class Rounds:
 
     def __init__(
         self,
-        client,
-        estimator,
+        client: distributed.Client,
+        estimator: SparseMLPClassifier,
         training: Training,
         partitions: Partitions,
         shares: list[float],
         *,
         epochs_per_round: int,
         averages_state: bool,
-    ):
+    ) -> None:
         self._client = client
         self._estimator = estimator
         self.training = training
@@ -258,8 +267,8 @@ class Rounds:
         self._shares = shares
         self._epochs_per_round = epochs_per_round
         self._averages_state = averages_state
-        self.history: list[dict] = []
-        self.epochs: list[dict] = []
+        self.history: list[dict[str, Any]] = []
+        self.epochs: list[dict[str, Any]] = []
 
     def train_one(self) -> None:
         """Train one round; if it diverges, the network stays as it began."""
@@ -279,14 +288,14 @@ class Rounds:
         }
         self.history.append(record)
 
-    def as_it_is(self):
+    def as_it_is(self) -> SparseMLPClassifier:
         """The estimator as if training had stopped now."""
         twin = copy.copy(self._estimator)
         twin.history_, twin.n_iter_ = self.epochs, len(self.epochs)
-        vars(twin).update(twin._attributes(self.training))
+        twin.__dict__.update(twin._attributes(self.training))
         return twin
 
-    def _start(self):
+    def _start(self) -> Start:
         training = self.training
         for layer in training.network.layers:
             layer.drop_transposed()
@@ -300,7 +309,7 @@ class Rounds:
             signallers=self._signallers(),
         )
 
-    def _signallers(self):
+    def _signallers(self) -> list[int]:
         """All for the mean of strengths, each in turn for the gradients of a batch."""
         evolution, numbers = self.training.evolution, self._partitions.numbers
         if evolution.every is not None or evolution.growth.signal is None:
@@ -309,7 +318,7 @@ class Rounds:
             return numbers
         return [numbers[len(self.history) % len(numbers)]]
 
-    def _merged(self, start):
+    def _merged(self, start: Start) -> tuple[int, Merged | None]:
         """Bytes that went to the workers, and what came back, None if it diverged."""
         partitions = self._partitions
         with large_graphs_allowed():
@@ -330,7 +339,7 @@ class Rounds:
         finally:
             self._client.cancel(futures)
 
-    def _result(self, future, number):
+    def _result(self, future: "distributed.Future[Trained]", number: int) -> Trained:
         try:
             return future.result()
         except CancelledError as error:
@@ -343,7 +352,7 @@ class Rounds:
             error.add_note(f"In round {len(self.history)}, training on partition {number}.")
             raise
 
-    def _go_on(self, start, merged):
+    def _go_on(self, start: Start, merged: Merged) -> dict[str, Any]:
         """Go on from the mean; return what is to be said of its training."""
         training, records = self.training, merged.records
         before = training.network
@@ -360,7 +369,7 @@ class Rounds:
         said["turnover"] = turnover(before, network)
         return said
 
-    def _is_plateau(self, records):
+    def _is_plateau(self, records: list[dict[str, Any]]) -> bool:
         """Whether the loss no longer falls, and the learning rate does not either."""
         training = self.training
         for record in records:
@@ -368,7 +377,7 @@ class Rounds:
                 training.patience.update(-record["loss"])
         return training.patience.is_exhausted() and training.learning_rate.on_plateau()
 
-    def _evolve(self, signals, record):
+    def _evolve(self, signals: list[Any], record: dict[str, Any]) -> None:
         """Let the topology evolve as it does between epochs, and enter that."""
         begun = time.perf_counter()
         training, evolution = self.training, self.training.evolution

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import MLPClassifier
 
 from sksparse_mlp import SparseMLPRegressor
 from sksparse_mlp.analysis import (
@@ -117,3 +118,22 @@ def test_what_is_about_classes_is_refused(network, tmp_path):
     with pytest.raises(error, match=f"{needs}|takes a fitted SparseMLPClassifier"):
         report(model, X, y, tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
+
+
+TAKE_A_NETWORK = {
+    "gradient_flow": gradient_flow,
+    "effective_gradient_flow": effective_gradient_flow,
+    "memory_footprint": lambda model, X, y: memory_footprint(model),
+    "LayerClassifier": lambda model, X, y: LayerClassifier(model, layer=1).fit(X, y),
+    "layer_accuracies": lambda model, X, y: layer_accuracies(model, X, y, X, y),
+    "history": lambda model, X, y: TrainingHistoryDisplay.from_estimator(model),
+}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("name", TAKE_A_NETWORK)
+def test_other_estimators_are_refused(multiclass, name, wrapped):
+    model = MLPClassifier(5, max_iter=1000, random_state=0).fit(*multiclass)
+    given = FrozenEstimator(model) if wrapped else model
+    with pytest.raises(TypeError, match="SparseMLPRegressor, got MLPClassifier"):
+        TAKE_A_NETWORK[name](given, *multiclass)

@@ -161,10 +161,10 @@ class ActivationMediansDisplay(Display):
         )
         return display.plot(ax)
 
-    def _height(self):
+    def _height(self) -> float:
         return 2.6
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         medians = np.asarray(self.medians)
         medians = medians[np.argsort(medians.mean(axis=1), kind="stable")]
         n_nodes, n_classes = medians.shape
@@ -189,7 +189,7 @@ class ActivationMediansDisplay(Display):
         ax.xaxis.get_major_locator().set_params(integer=True)
         self._name_classes(ax)
 
-    def _name_classes(self, ax):
+    def _name_classes(self, ax: Any) -> None:
         """A legend of all classes, or of the first and the last where they are many."""
         few = len(self.classes) <= MOST_CLASSES
         lines = self.lines_ if few else [self.lines_[0], self.lines_[-1]]

@@ -110,34 +110,36 @@ class ConnectivityDisplay(Display):
         degrees = connectivity.out_degrees
         return cls(degrees=degrees, image_shape=image_shape).plot(ax)
 
-    def _height(self):
+    def _height(self) -> float:
         if self.image_shape is None:
             return 2.2
-        rows, columns = self._image().shape
-        return min(max(2.4 * rows / columns + 0.5, 1.2), 6)
+        rows, columns = self._image(self.image_shape).shape
+        height: float = 2.4 * rows / columns + 0.5
+        return min(max(height, 1.2), 6)
 
-    def _image(self):
+    def _image(self, shape: tuple[int, ...]) -> np.ndarray:
         """The degrees as an array of shape (rows, columns)."""
-        degrees, shape = np.asarray(self.degrees), tuple(self.image_shape)
+        degrees, shape = np.asarray(self.degrees), tuple(shape)
         if len(shape) not in (2, 3) or math.prod(shape) != degrees.size:
             raise ValueError(
                 f"image_shape={self.image_shape!r} must be (rows, columns) or (rows, "
                 f"columns, channels), whose product is the number of input neurons, "
                 f"{degrees.size}."
             )
-        return degrees.reshape(*shape[:2], -1).sum(axis=2)
+        image: np.ndarray = degrees.reshape(*shape[:2], -1).sum(axis=2)
+        return image
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         self.image_ = None
         if self.image_shape is None:
             _draw_distribution(ax, np.asarray(self.degrees))
             return
-        self.image_ = ax.imshow(self._image(), cmap="Greys", vmin=0)
+        self.image_ = ax.imshow(self._image(self.image_shape), cmap="Greys", vmin=0)
         ax.set(xlabel="column (pixels)", ylabel="row (pixels)")
         ax.figure.colorbar(self.image_, ax=ax, label="connections per pixel")
 
 
-def _draw_distribution(ax, degrees):
+def _draw_distribution(ax: Any, degrees: np.ndarray) -> None:
     """How many neurons have how many connections, in bins of whole numbers."""
     low, high = int(degrees.min()), int(degrees.max())
     step = math.ceil((high - low + 1) / MOST_BARS)

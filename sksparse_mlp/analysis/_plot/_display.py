@@ -1,7 +1,7 @@
 """What Displays share: figures for a paper's column, looks that hold in grey, labels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -79,11 +79,11 @@ class Display:
             each.tick_params(labelsize=TICK_SIZE)
         return self
 
-    def _size(self):
+    def _size(self) -> tuple[float, float]:
         """Width and height of a figure, in inches."""
         return WIDTH, self._height()
 
-    def _plot_on(self, ax):
+    def _plot_on(self, ax: Any) -> Self:
         self.ax_, self.figure_ = ax, ax.figure
         self._draw(ax)
         return self
@@ -91,12 +91,12 @@ class Display:
     def _height(self) -> float:
         return 2.2
 
-    def _draw(self, ax) -> None:
+    def _draw(self, ax: Any) -> None:
         raise NotImplementedError
 
 
 @contextmanager
-def paper_style():
+def paper_style() -> Iterator[None]:
     """Fonts and lines that suit a figure in a column of a paper."""
     import matplotlib as mpl
 
@@ -173,7 +173,8 @@ def spread(n_items: int, at_most: int) -> list[int]:
     """Indices of items, evenly spread with the first and the last where they are many."""
     if n_items <= at_most:
         return list(range(n_items))
-    return np.linspace(0, n_items - 1, at_most).round().astype(int).tolist()
+    places: list[int] = np.linspace(0, n_items - 1, at_most).round().astype(int).tolist()
+    return places
 
 
 def ridges_height(n_rows: int) -> float:

@@ -155,12 +155,12 @@ class LayerAccuracyDisplay(Display):
         )
         return display.plot(ax)
 
-    def _height(self):
+    def _height(self) -> float:
         return 2.9
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         parts = ["train"] if self.test is None else ["train", "test"]
-        self.lines_ = {}
+        self.lines_: dict[tuple[str, str], Any] = {}
         for part in parts:
             self._draw_part(ax, part)
         ax.set(xlabel="hidden layer", ylabel="accuracy (share of samples)")
@@ -170,7 +170,7 @@ class LayerAccuracyDisplay(Display):
             loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(parts), frameon=False
         )
 
-    def _draw_part(self, ax, part):
+    def _draw_part(self, ax: Any, part: str) -> None:
         """Lines of the train or the test samples."""
         accuracies = np.asarray(getattr(self, part))
         is_test = part == "test"

@@ -85,7 +85,7 @@ class NodeActivityDisplay(Display):
         X: Any,
         y: Any,
         *,
-        layers: Sequence[int] | None = None,
+        layers: int | Sequence[int] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the activity of a fitted network's nodes.
@@ -119,7 +119,7 @@ class NodeActivityDisplay(Display):
 
     @classmethod
     def from_activity(
-        cls, activity: Any, *, layers: Sequence[int] | None = None, ax: Any = None
+        cls, activity: Any, *, layers: int | Sequence[int] | None = None, ax: Any = None
     ) -> Self:
         """Draw what a `NodeActivity` has found.
 
@@ -153,16 +153,16 @@ class NodeActivityDisplay(Display):
         )
         return display.plot(ax)
 
-    def _height(self):
+    def _height(self) -> float:
         panel = min(max(0.09 * len(self.classes), 0.3), 1.2)
         panel += 0.35 if self._has_one_size() else 0.5
         return 1.0 + panel * len(self.layers)
 
-    def _has_one_size(self):
+    def _has_one_size(self) -> bool:
         """Whether all panels have equal axes of nodes."""
         return len({len(activity) for activity in self.activity}) == 1
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         self.axes_ = panels(ax, len(self.layers), share_x=self._has_one_size())
         self.images_ = [
             self._draw_layer(*layer)
@@ -178,7 +178,9 @@ class NodeActivityDisplay(Display):
             label="activity (share of the class's samples)",
         )  # fmt: skip
 
-    def _draw_layer(self, panel, number, activity, dead):
+    def _draw_layer(
+        self, panel: Any, number: int, activity: np.ndarray, dead: np.ndarray
+    ) -> Any:
         image = panel.imshow(
             np.transpose(activity), cmap="Greys", vmin=0, vmax=1, aspect="auto"
         )
@@ -200,12 +202,12 @@ class NodeActivityDisplay(Display):
         return image
 
 
-def _numbers(layers, n_layers):
+def _numbers(layers: Any, n_layers: int) -> list[int]:
     """Numbers of the layers to draw."""
     if layers is None:
         return [index + 1 for index in spread(n_layers, MOST_LAYERS)]
-    numbers = [layers] if isinstance(layers, Integral) else list(layers)
-    exist = all(isinstance(k, Integral) and 1 <= k <= n_layers for k in numbers)
+    numbers: list[Any] = [layers] if isinstance(layers, Integral) else list(layers)
+    exist = all(isinstance(k, Integral) and 1 <= int(k) <= n_layers for k in numbers)
     if not numbers or not exist:
         raise ValueError(
             f"layers={layers!r} must be one or more numbers of hidden layers, counted from "

@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.neighbors import KernelDensity
 
+from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._layers import checked_data, fitted, groups, passes
 from sksparse_mlp.analysis._plot._display import (
     Display,
@@ -155,10 +156,10 @@ class PreActivationDisplay(Display):
         )
         return display.plot(ax)
 
-    def _height(self):
+    def _height(self) -> float:
         return ridges_height(len(self.classes))
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         peaks = np.max(self.densities, axis=1, keepdims=True)
         tops = np.maximum(np.max(self.histograms, axis=1, keepdims=True), peaks)
         scales = draw_ridges(ax, self.bin_edges, self.histograms, self.classes, tops[:, 0])
@@ -173,7 +174,7 @@ class PreActivationDisplay(Display):
         )
 
 
-def _check_exists(estimator, layer, node):
+def _check_exists(estimator: BaseSparseMLP, layer: int, node: int) -> None:
     n_hidden = len(estimator.coefs_) - 1
     if layer not in range(1, n_hidden + 1):
         raise ValueError(
@@ -188,11 +189,12 @@ def _check_exists(estimator, layer, node):
         )
 
 
-def _pre_activations(estimator, X, layer, node):
+def _pre_activations(estimator: BaseSparseMLP, X: Any, layer: int, node: int) -> np.ndarray:
     """Those of all samples, (n_samples,) in float64."""
     batches = passes(estimator._fitted_network(), X)
-    values = [batch.z[layer - 1][node].astype(np.float64) for _, batch in batches]
-    values = np.concatenate(values)
+    values = np.concatenate(
+        [batch.z[layer - 1][node].astype(np.float64) for _, batch in batches]
+    )
     if not np.isfinite(values).all():
         raise ValueError(
             f"Pre-activations of node {node} in hidden layer {layer} are not finite. Scale "
@@ -201,18 +203,20 @@ def _pre_activations(estimator, X, layer, node):
     return values
 
 
-def _points(edges, bandwidth):
+def _points(edges: np.ndarray, bandwidth: float) -> np.ndarray:
     """Where to evaluate densities: as far as they can be seen."""
     low, high = edges[0] - 3 * bandwidth, edges[-1] + 3 * bandwidth
     n_points = np.clip(PER_BANDWIDTH * (high - low) / bandwidth, FEWEST, MOST)
     return np.linspace(low, high, int(n_points))
 
 
-def _histogram(values, edges):
+def _histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     counts, _ = np.histogram(values, edges)
-    return counts / (values.size * np.diff(edges))
+    densities: np.ndarray = counts / (values.size * np.diff(edges))
+    return densities
 
 
-def _density(values, points, bandwidth):
+def _density(values: np.ndarray, points: np.ndarray, bandwidth: float) -> np.ndarray:
     estimate = KernelDensity(bandwidth=bandwidth, rtol=PRECISION).fit(values[:, np.newaxis])
-    return np.exp(estimate.score_samples(points[:, np.newaxis]))
+    densities: np.ndarray = np.exp(estimate.score_samples(points[:, np.newaxis]))
+    return densities

@@ -116,7 +116,7 @@ class SlopesDisplay(Display):
         epochs = np.array([record["epoch"] for record in history])
         return cls(epochs=epochs, quartiles=quartiles).plot(ax)
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         colors = shades(len(self.quartiles))
         self.lines_ = {}
         for line, (number, values) in enumerate(self.quartiles.items()):
@@ -133,10 +133,10 @@ class SlopesDisplay(Display):
         ax.xaxis.get_major_locator().set_params(integer=True)
         name_layers(ax, list(self.quartiles), colors)
 
-    def _has_few_layers(self):
+    def _has_few_layers(self) -> bool:
         return len(self.quartiles) <= MOST_IN_LEGEND
 
-    def _looks(self, line):
+    def _looks(self, line: int) -> dict[str, Any]:
         """Style and markers of the line; of many, only the colours differ."""
         if not self._has_few_layers():
             return {"marker": "." if len(self.epochs) == 1 else ""}

@@ -104,7 +104,7 @@ class TrainingHistoryDisplay(Display):
         """
         return cls(history=history).plot(ax)
 
-    def _panels(self):
+    def _panels(self) -> list[tuple[str, dict[str, str]]]:
         """Axis labels and lines of the panels that have data."""
         found = [
             (label, {key: name for key, name in lines.items() if self._has(key)})
@@ -112,13 +112,13 @@ class TrainingHistoryDisplay(Display):
         ]
         return [(label, lines) for label, lines in found if lines]
 
-    def _has(self, key):
+    def _has(self, key: str) -> bool:
         return any(key in record for record in self.history)
 
-    def _height(self):
+    def _height(self) -> float:
         return 0.4 + 1.0 * max(len(self._panels()), 1.5)
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         chosen = self._panels()
         if not chosen:
             raise ValueError(

@@ -123,7 +123,7 @@ class VarianceMapDisplay(Display):
         )
         return display.plot(ax)
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         fixed = np.asarray(self.fixed_points)
         others = fixed[fixed != self.target]
         ax.plot(self.q, self.q, color="0.75", linewidth=0.8, label="V(q) = q")

@@ -80,10 +80,10 @@ class WeightDistributionDisplay(Display):
         counts = np.stack([np.histogram(w, edges)[0] for w in weights])
         return cls(bin_edges=edges, counts=counts).plot(ax)
 
-    def _height(self):
+    def _height(self) -> float:
         return ridges_height(len(self.counts))
 
-    def _draw(self, ax):
+    def _draw(self, ax: Any) -> None:
         names = [str(number) for number in range(1, len(self.counts))] + ["output"]
         draw_ridges(ax, self.bin_edges, self.counts, names)
         ax.axvline(0, color="0.4", linestyle=":", linewidth=0.8)
