@@ -8,22 +8,25 @@ from sksparse_mlp.initializers import HeUniform
 
 SLOPE = 0.6
 NETWORK = zhang.protocol(
-    batch_size=128, hidden_layer_sizes=(1000, 1000, 1000), epsilon=20, max_iter=80
+    batch_size=128, hidden_layer_sizes=(1000, 1000, 1000), epsilon=20, max_iter=500
 )
-DOCUMENTS_EPOCHS = 500
+# What the document leaves free, changed in shorter runs.
+SHORT = {"network": {"max_iter": 80}}
 CHANGES = {
     "as above": {},
-    f"{DOCUMENTS_EPOCHS} epochs": {"network": {"max_iter": DOCUMENTS_EPOCHS}},
     "no weight decay": {"network": {"alpha": 0.0}},
-    "initial weights by a neuron's own connections": {"network": {"init": HeUniform()}},
-    "no dropout": {"network": {"dropout": 0.0}},
-    "pixels divided by the largest": {"standardised": False},
+    "80 epochs": SHORT,
+    "80 epochs, no weight decay": {"network": SHORT["network"] | {"alpha": 0.0}},
+    "80 epochs, initial weights by a neuron's own connections": {
+        "network": SHORT["network"] | {"init": HeUniform()}
+    },
+    "80 epochs, no dropout": {"network": SHORT["network"] | {"dropout": 0.0}},
+    "80 epochs, pixels divided by the largest": SHORT | {"standardised": False},
 }
-EPOCHS = """\
-784-1000-1000-1000-10, epsilon 20, batches of 128, {n} epochs (the document trains for
-{all}, which would take {hours:.1f} hours of one core here)."""
+NETWORK_TEXT = """\
+784-1000-1000-1000-10, epsilon 20, batches of 128, {n} epochs."""
 CHANGED = """\
-GAReLU, one seed, one change each. Best test accuracy of all epochs, as above."""
+GAReLU, one seed. Best test accuracy of all epochs, as above."""
 
 
 def changed(runs):
@@ -46,12 +49,11 @@ def changed(runs):
 def run(runs):
     network = NETWORK | {"max_iter": runs.epochs(NETWORK["max_iter"])}
     results = zhang.results_by_activation(runs, "fashion_mnist", SLOPE, network)
-    hours = runs.seconds() / network["max_iter"] * DOCUMENTS_EPOCHS / 3600
     changes = changed(runs)
     zhang.plot_curves(results, runs.path(".png"), SLOPE)
     runs.finish(
         "Fashion-MNIST (Zhang 2023, Tables 7.1 and 7.2)",
-        EPOCHS.format(n=network["max_iter"], all=DOCUMENTS_EPOCHS, hours=hours),
+        NETWORK_TEXT.format(n=network["max_iter"]),
         zhang.PROTOCOL.format(alpha=NETWORK["alpha"]),
         f"## Table 7.1: best test accuracy in %, slope {SLOPE}",
         markdown(zhang.accuracy_table("fashion_mnist", results)),
