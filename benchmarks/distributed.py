@@ -38,9 +38,9 @@ SETUPS = {
         REFERENCE,
         (2, 1, 1, "averaged"),
         (2, 2, 1, "restarted"),
-        (2, 1, 5, "averaged"),
-        (8, 1, 1, "averaged"),
-        (8, 8, 1, "averaged"),
+        (2, 1, 5, "restarted"),
+        (8, 1, 1, "restarted"),
+        (8, 8, 1, "restarted"),
     ],
     "mnist": [REFERENCE, (2, 1, 1, "averaged")],
 }

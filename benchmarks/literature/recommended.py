@@ -78,11 +78,11 @@ LARGE = {
 }
 SEARCHES = {
     "ISOLET": Search(
-        "isolet", (512, 256, 128), 21, 30, 60, 150,
+        "isolet", (512, 256, 128), 21, 60, 150, 150,
         {
-            "dropout": [0.1, 0.2, 0.3],
-            "alpha": [1.0, 3.0, 10.0, 30.0],
-            "learning_rate_init": [5e-4, 1e-3, 2e-3],
+            "dropout": [0.0, 0.1, 0.2, 0.3],
+            "alpha": [3.0, 10.0, 30.0, 100.0],
+            "learning_rate_init": [2.5e-4, 5e-4, 1e-3, 2e-3],
         },
         n_finalists=8, n_splits=N_PARTS,
     ),
