@@ -106,10 +106,10 @@ PRINTED = {
 LINES = ("-", "--", "-.", ":")
 
 
-def results_by_activation(runs, data, slope, network):
+def results_by_activation(runs, data, slope, network, seeds=SEEDS):
     """Per activation, the results of the seeds."""
     activations = garelu(slope), AllReLU(slope=slope), ReLU(), LeakyReLU(slope=slope)
-    seeds = runs.some(SEEDS)
+    seeds = runs.some(seeds)
     # All activations with one seed first: a run that is cut short compares them too.
     grid = [
         {"data": data, "activation": activation, "seed": seed, "network": network}
