@@ -41,7 +41,7 @@ SHARED = {
     "n_iter_no_change": np.inf,
 }
 HIDDEN = (1000, 1000, 1000)
-N_EPOCHS, N_DENSE_EPOCHS, N_TIMED_EPOCHS, N_CHECKED_EPOCHS = 500, 100, 5, 60
+N_EPOCHS, N_DENSE_EPOCHS, N_TIMED_EPOCHS, N_CHECKED_EPOCHS = 500, 40, 5, 60
 # With batches of 2 the document's rate is too high here, see CHECKS.
 LOWER_RATE = 0.001
 CHECKS = {
