@@ -41,6 +41,7 @@ SETUPS = {
         (2, 1, 5, "restarted"),
         (8, 1, 1, "restarted"),
         (8, 8, 1, "restarted"),
+        (8, 8, 5, "restarted"),
     ],
     "mnist": [REFERENCE, (2, 1, 1, "averaged")],
 }
