@@ -5,7 +5,9 @@ inner loop runs over samples and vectorises. Kernels over a layer take a range o
 rows ``[start, stop)``; each row is written by one call in a fixed order, so results
 do not depend on how the rows are shared among threads.
 
-``tests/naive.py`` holds one plain NumPy twin of each public function here.
+All are in one file because Numba's cache notices changes of a kernel's own file, not of
+others that it calls into. ``tests/naive.py`` holds one plain NumPy twin of each public
+function here.
 """
 
 import math
