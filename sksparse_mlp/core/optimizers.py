@@ -1,9 +1,9 @@
 """Optimizers: how a layer's weights follow their gradient."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
-from typing import TypeAlias
 
 import numpy as np
 
@@ -11,7 +11,38 @@ from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
 
 
-class SGD:
+class Optimizer(ABC):
+    """Base of the optimizers; ``n_slots`` arrays of state belong to each parameter."""
+
+    n_slots: int
+
+    @abstractmethod
+    def step(
+        self,
+        layer: SparseLayer,
+        x: np.ndarray,
+        dz: np.ndarray,
+        rate: float,
+        n_updates: int,
+        alpha: float,
+        scale: float,
+    ) -> Callable[[int, int], None]:
+        """The update of some rows of ``layer``, as a function of (start, stop)."""
+
+    @abstractmethod
+    def update(
+        self,
+        values: np.ndarray,
+        gradient: np.ndarray,
+        slots: np.ndarray,
+        rate: float,
+        n_updates: int,
+        scale: float,
+    ) -> None:
+        """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
+
+
+class SGD(Optimizer):
     """Gradient descent with momentum ``momentum``, Nesterov's if ``nesterov``.
 
     ``v = momentum * v - rate * g``; the weight moves by ``v``, or with Nesterov by
@@ -34,7 +65,6 @@ class SGD:
         alpha: float,
         scale: float,
     ) -> Callable[[int, int], None]:
-        """The update of some rows of ``layer``, as a function of (start, stop)."""
         ((velocity, bias_velocity),) = layer.slots
         tiny = flush_limit(layer.weights.dtype)
 
@@ -56,14 +86,13 @@ class SGD:
         n_updates: int,
         scale: float,
     ) -> None:
-        """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
         tiny = flush_limit(values.dtype)
         kernels.sgd_update(
             values, slots[0], gradient, rate, self.momentum, self.nesterov, scale, tiny
         )
 
 
-class Adam:
+class Adam(Optimizer):
     """Adam (Kingma and Ba, 2014)."""
 
     n_slots = 2
@@ -83,7 +112,6 @@ class Adam:
         alpha: float,
         scale: float,
     ) -> Callable[[int, int], None]:
-        """The update of some rows of ``layer``, as a function of (start, stop)."""
         (first, bias_first), (second, bias_second) = layer.slots
         tiny = flush_limit(layer.weights.dtype)
         corrected = rate * self._correction(n_updates)
@@ -107,7 +135,6 @@ class Adam:
         n_updates: int,
         scale: float,
     ) -> None:
-        """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
         kernels.adam_update(
             values, slots[0], slots[1], gradient, rate * self._correction(n_updates),
             self.beta_1, self.beta_2, self.epsilon, scale, flush_limit(values.dtype),
@@ -117,7 +144,6 @@ class Adam:
         return math.sqrt(1 - self.beta_2**n_updates) / (1 - self.beta_1**n_updates)
 
 
-Optimizer: TypeAlias = SGD | Adam
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
 
 
