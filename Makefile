@@ -26,7 +26,7 @@ CHECKED := tests/test_bounds.py tests/core/test_kernels.py \
 test-oldest: $(VENV)-oldest/installed
 	NUMBA_CACHE_DIR=$(abspath $(VENV))-oldest/compiled $(VENV)-oldest/bin/python $(PYTEST) \
 		--deselect tests/analysis/test_memory_footprint.py::test_prediction_takes_that_much \
-		--deselect "tests/test_estimator_checks.py::test_scikit_learn_check[Float32Regressor(learning_rate_init=0.01)-check_methods_subset_invariance]"
+		--deselect "tests/estimators/test_estimator_checks.py::test_scikit_learn_check[Float32Regressor(learning_rate_init=0.01)-check_methods_subset_invariance]"
 
 $(VENV)-oldest/installed: pyproject.toml tests/oldest.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)

@@ -1,8 +1,9 @@
 """Truly sparse multilayer perceptrons that feel like scikit-learn."""
 
-from sksparse_mlp._classifier import SparseMLPClassifier
-from sksparse_mlp._regressor import SparseMLPRegressor
-from sksparse_mlp._selector import SparseMLPSelector
+from sksparse_mlp import _names
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._regressor import SparseMLPRegressor
+from sksparse_mlp.estimators._selector import SparseMLPSelector
 
 __all__ = [
     "SparseMLPClassifier",
@@ -11,3 +12,6 @@ __all__ = [
     "__version__",
 ]
 __version__ = "0.1.0"
+
+_names.publish(__name__, __all__)
+_names.keep_moved()

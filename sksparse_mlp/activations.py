@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.core import kernels
 
 __all__ = [

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sksparse_mlp import _npz
-from sksparse_mlp._arrays import (
+from sksparse_mlp.serialization import _npz
+from sksparse_mlp.serialization._arrays import (
     RunState,
     encoded_parameters,
     estimator_arrays,

@@ -28,8 +28,6 @@ from scipy.special import ndtr
 
 from sksparse_mlp.activations import ACTIVATIONS, Activation
 
-__all__ = ["EdgeOfChaosPoint", "edge_of_chaos"]
-
 # Fixed points are looked for up to this multiple of q.
 REACH = 6
 # Fixed points that are closer to q than this share of it count as q itself.

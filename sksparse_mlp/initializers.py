@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from sksparse_mlp._base import BaseEstimator
-from sksparse_mlp._edge_of_chaos import EdgeOfChaosPoint, edge_of_chaos
+from sksparse_mlp._names import publish
+from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.edge_of_chaos import EdgeOfChaosPoint, edge_of_chaos
 
 __all__ = [
     "EdgeOfChaos",
@@ -269,3 +270,5 @@ INITIALIZERS: dict[str, type[Initializer]] = {
     "xavier_normal": XavierNormal,
     "edge_of_chaos": EdgeOfChaos,
 }
+
+publish(__name__, __all__)

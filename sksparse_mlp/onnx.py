@@ -24,7 +24,6 @@ from sksparse_mlp import (
     SparseMLPSelector,
     activations,
 )
-from sksparse_mlp._assembly import Assembly
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.hidden import NORM_EPSILON, BatchNorm
 from sksparse_mlp.core.layer import SparseLayer
@@ -36,6 +35,7 @@ from sksparse_mlp.core.losses import (
     SquaredError,
 )
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.estimators._assembly import Assembly
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

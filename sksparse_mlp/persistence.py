@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 
 import sksparse_mlp
 from sksparse_mlp import analysis
+from sksparse_mlp._names import TRUSTED_BEFORE
 from sksparse_mlp.activations import ACTIVATIONS
 from sksparse_mlp.analysis._density import NodeDensities
 from sksparse_mlp.analysis._layer_classifier import _LayerModel
@@ -38,7 +39,8 @@ def _trusted() -> list[str]:
         _estimators(analysis),
         *(family.values() for family in FAMILIES),
     )
-    return sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in classes)
+    now = (f"{cls.__module__}.{cls.__qualname__}" for cls in classes)
+    return sorted([*now, *TRUSTED_BEFORE])
 
 
 #: For ``trusted`` of skops.io.load and loads: every type, beside those that skops trusts by

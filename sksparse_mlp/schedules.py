@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval
 
-from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator
 
 __all__ = ["Constant", "Cosine", "ExponentialDecay", "LinearDecreasing", "Oscillating"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import log_expit
 from sklearn.utils._param_validation import Interval
 
-from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.sampling import (

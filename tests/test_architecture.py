@@ -20,7 +20,7 @@ FILES = {
 }
 CORE = {module for module in FILES if module.startswith("sksparse_mlp.core.")}
 compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
-FAMILIES = ("activations", "_edge_of_chaos", "initializers", "schedules", "topology")
+FAMILIES = ("activations", "edge_of_chaos", "initializers", "schedules", "topology")
 
 
 def imports_of(module):
@@ -48,9 +48,9 @@ def test_imports_go_down_only():
     # Raises CycleError where two modules need each other.
     TopologicalSorter(GRAPH).prepare()
     chain = [
-        "_classifier",
-        "_mlp",
-        "_assembly",
+        "estimators._classifier",
+        "estimators._mlp",
+        "estimators._assembly",
         "core.training",
         "core.evolution",
         "core.network",
@@ -60,9 +60,15 @@ def test_imports_go_down_only():
     names = [f"sksparse_mlp.{name}" for name in chain]
     assert all(lower in GRAPH[upper] for upper, lower in pairwise(names))
     # The two networks share all that is below them, and nothing beside them.
-    assert "sksparse_mlp._mlp" in GRAPH["sksparse_mlp._regressor"]
-    assert "sksparse_mlp._classifier" not in GRAPH["sksparse_mlp._regressor"]
-    assert "sksparse_mlp._regressor" not in GRAPH["sksparse_mlp._classifier"]
+    assert "sksparse_mlp.estimators._mlp" in GRAPH["sksparse_mlp.estimators._regressor"]
+    assert (
+        "sksparse_mlp.estimators._classifier"
+        not in GRAPH["sksparse_mlp.estimators._regressor"]
+    )
+    assert (
+        "sksparse_mlp.estimators._regressor"
+        not in GRAPH["sksparse_mlp.estimators._classifier"]
+    )
 
 
 def test_core_knows_only_itself():
@@ -93,7 +99,8 @@ def test_families_use_only_the_bottom_of_core(family):
     allowed = {f"sksparse_mlp.core.{name}" for name in ("kernels", "layer", "sampling")}
     # What the families need of each other; test_imports_go_down_only forbids circles.
     allowed |= {
-        f"sksparse_mlp.{name}" for name in ("activations", "_base", "_edge_of_chaos")
+        f"sksparse_mlp.{name}"
+        for name in ("activations", "edge_of_chaos", "_names", "_sklearn")
     }
     assert own_imports(f"sksparse_mlp.{family}") <= allowed
 

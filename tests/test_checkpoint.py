@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.reliability import kills
-from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector, _npz
+from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector
 from sksparse_mlp.activations import GAReLU
 from sksparse_mlp.callbacks import Checkpoint
+from sksparse_mlp.serialization import _npz
 
 EPOCHS = 8
 

@@ -24,12 +24,12 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 
 import sksparse_mlp
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp._npz import previous_of
 from sksparse_mlp.core.layer import n_connections
 from sksparse_mlp.distributed import DaskSparseMLPClassifier, _cluster, _rounds
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._partitions import load
 from sksparse_mlp.schedules import LinearDecreasing
+from sksparse_mlp.serialization._npz import previous_of
 
 SIZES = 70, 60, 50, 60
 # Seconds that a busy machine may need to start a worker.

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator, estimator_html_repr
 
 import sksparse_mlp
-from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector, _base
+from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector, _sklearn
 from sksparse_mlp.activations import GAReLU
 
 SITE = "https://example.org/sksparse-mlp"
@@ -17,7 +17,7 @@ SITE = "https://example.org/sksparse-mlp"
 
 @pytest.fixture
 def site(monkeypatch):
-    monkeypatch.setenv(_base.DOCUMENTATION_VARIABLE, SITE + "/")
+    monkeypatch.setenv(_sklearn.DOCUMENTATION_VARIABLE, SITE + "/")
 
 
 def public_estimators():
@@ -29,7 +29,7 @@ def public_estimators():
     for name in ["sksparse_mlp", *names]:
         if not re.search(r"\._|\.core\b", name):
             module = importlib.import_module(name)
-            for member in module.__all__:
+            for member in getattr(module, "__all__", ()):
                 cls = vars(module)[member]
                 if inspect.isclass(cls) and issubclass(cls, BaseEstimator):
                     yield pytest.param(name, cls, id=f"{name}.{member}")
@@ -50,15 +50,15 @@ def test_representation_has_the_links():
 
 
 def test_no_link_as_long_as_there_is_no_site(monkeypatch):
-    monkeypatch.delenv(_base.DOCUMENTATION_VARIABLE, raising=False)
-    monkeypatch.setattr(_base, "DOCUMENTATION_URL", "")
+    monkeypatch.delenv(_sklearn.DOCUMENTATION_VARIABLE, raising=False)
+    monkeypatch.setattr(_sklearn, "DOCUMENTATION_URL", "")
     assert GAReLU()._get_doc_link() == ""
     assert "Online documentation" not in estimator_html_repr(SparseMLPClassifier())
 
 
 def test_the_published_site_is_the_default(monkeypatch):
-    monkeypatch.delenv(_base.DOCUMENTATION_VARIABLE, raising=False)
-    monkeypatch.setattr(_base, "DOCUMENTATION_URL", SITE)
+    monkeypatch.delenv(_sklearn.DOCUMENTATION_VARIABLE, raising=False)
+    monkeypatch.setattr(_sklearn, "DOCUMENTATION_URL", SITE)
     assert GAReLU()._get_doc_link() == f"{SITE}/api/sksparse_mlp.activations.GAReLU.html"
 
 

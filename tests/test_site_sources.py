@@ -63,7 +63,7 @@ def public_classes_and_functions():
             module = importlib.import_module(found.name)
             yield from (
                 (found.name, name)
-                for name in module.__all__
+                for name in getattr(module, "__all__", ())
                 if inspect.isclass(vars(module)[name])
                 or inspect.isroutine(vars(module)[name])
             )

@@ -18,8 +18,8 @@ from sklearn.datasets import load_digits
 
 from benchmarks.reliability import results
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp._values import dumps, loads
 from sksparse_mlp.callbacks import Checkpoint
+from sksparse_mlp.serialization._values import dumps, loads
 
 # What may differ between two runs of the same fit.
 TIMES = ("seconds", "evolution_seconds")

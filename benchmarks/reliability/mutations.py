@@ -12,7 +12,7 @@ import zipfile
 
 import numpy as np
 
-from sksparse_mlp._npz import CHECKSUM, sealed
+from sksparse_mlp.serialization._npz import CHECKSUM, sealed
 
 HOSTILE_NUMBERS = [
     -1,

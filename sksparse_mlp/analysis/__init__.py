@@ -1,5 +1,6 @@
 """What a fitted network is like inside, read from its public attributes."""
 
+from sksparse_mlp._names import publish
 from sksparse_mlp.analysis._activations import LayerActivations
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
@@ -48,3 +49,5 @@ __all__ = [
     "memory_footprint",
     "report",
 ]
+
+publish(__name__, __all__)

@@ -17,8 +17,8 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._layers import Analyser, checked_data, passes
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 
 def rows_from(

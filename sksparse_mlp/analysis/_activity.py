@@ -12,10 +12,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._activations import NodeTransformer, rows_from
 from sksparse_mlp.analysis._layers import Analyser, checked_data, groups, passes
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 # What analysers take.
 NETWORK: list[type] = [BaseSparseMLP, FrozenEstimator]

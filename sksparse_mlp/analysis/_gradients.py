@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
-from sksparse_mlp._mlp import BaseSparseMLP
 from sksparse_mlp.analysis._layers import BATCH, checked_data, fitted
 from sksparse_mlp.core import gradients
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 _CONSTRAINTS = {"norm": [Interval(Real, 1, None, closed="both")]}
 

@@ -14,11 +14,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sksparse_mlp._base import BaseEstimator
-from sksparse_mlp._mlp import BaseSparseMLP
+from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.core.network import Batch, Network
 from sksparse_mlp.core.samples import gather
 from sksparse_mlp.core.workers import ALONE
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 # Samples that pass the layers together.
 BATCH = 256

@@ -17,7 +17,6 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 import sksparse_mlp
-from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
 from sksparse_mlp.analysis._layer_classifier import LayerAccuracies, layer_accuracies
@@ -33,6 +32,7 @@ from sksparse_mlp.analysis._plot._slopes import SlopesDisplay
 from sksparse_mlp.analysis._plot._training_history import TrainingHistoryDisplay
 from sksparse_mlp.analysis._plot._weight_distribution import WeightDistributionDisplay
 from sksparse_mlp.analysis._topology import connectivity
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 
 NOTHING = "\N{EN DASH}"
 # Strongest input neurons that are listed.

@@ -12,6 +12,9 @@ except ImportError as error:
         "them by: pip install 'sksparse-mlp[dask]'"
     ) from error
 
+from sksparse_mlp._names import publish
 from sksparse_mlp.distributed._classifier import DaskSparseMLPClassifier
 
 __all__ = ["DaskSparseMLPClassifier"]
+
+publish(__name__, __all__)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sksparse_mlp import _npz
-from sksparse_mlp._arrays import encoded_parameters, estimator_arrays
-from sksparse_mlp._classifier import SparseMLPClassifier
-from sksparse_mlp._values import dumps, loads
 from sksparse_mlp.callbacks import FREE
 from sksparse_mlp.distributed._rounds import Rounds
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.serialization import _npz
+from sksparse_mlp.serialization._arrays import encoded_parameters, estimator_arrays
+from sksparse_mlp.serialization._values import dumps, loads
 
 STATE, ESTIMATOR = "rounds/state", "estimator/"
 FIELDS = {"fit": dict, "history": list, "finished": bool, "diverged": bool}

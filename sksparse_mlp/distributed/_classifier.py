@@ -17,9 +17,7 @@ from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._arrays import plain_labels
-from sksparse_mlp._base import BaseEstimator
-from sksparse_mlp._classifier import SparseMLPClassifier
+from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.callbacks import Checkpoint
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._cluster import (
@@ -36,6 +34,8 @@ from sksparse_mlp.distributed._partitions import (
     split,
 )
 from sksparse_mlp.distributed._rounds import Rounds
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.serialization._arrays import plain_labels
 
 
 class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):

@@ -15,10 +15,10 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
-from sksparse_mlp import _npz
-from sksparse_mlp._arrays import plain_labels
-from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp.distributed._cluster import large_graphs_allowed
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.serialization import _npz
+from sksparse_mlp.serialization._arrays import plain_labels
 
 
 @dataclass

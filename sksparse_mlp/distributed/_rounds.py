@@ -12,7 +12,6 @@ from typing import Any
 import distributed
 import numpy as np
 
-from sksparse_mlp._classifier import SparseMLPClassifier
 from sksparse_mlp.core.averaging import NetworkAverage, turnover
 from sksparse_mlp.core.hidden import Hidden
 from sksparse_mlp.core.layer import SparseLayer
@@ -22,6 +21,7 @@ from sksparse_mlp.core.training import Patience, Training
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.distributed._cluster import large_graphs_allowed, n_bytes
 from sksparse_mlp.distributed._partitions import Partition, Partitions
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 
 # How the numbers in the records of several partitions become one.
 MEANS = ("loss", "turnover", "train_score", "effective_gradient_flow")

@@ -13,7 +13,6 @@ from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 from sklearn.utils import check_random_state
 
-from sksparse_mlp._parameters import Parameters
 from sksparse_mlp.activations import ACTIVATIONS, Activation
 from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
@@ -23,6 +22,7 @@ from sksparse_mlp.core.losses import Loss
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from sksparse_mlp.core.training import Patience, Training
+from sksparse_mlp.estimators._parameters import Parameters
 from sksparse_mlp.initializers import INITIALIZERS, Initializer
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
 from sksparse_mlp.topology import GROWTHS, PRUNINGS

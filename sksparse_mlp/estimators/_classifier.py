@@ -15,9 +15,6 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets, is_multilabel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksparse_mlp._docstrings import with_shared_sections
-from sksparse_mlp._mlp import INPUT, BaseSparseMLP
-from sksparse_mlp._predictor import ClassPredictor, decoded
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
@@ -25,6 +22,9 @@ from sksparse_mlp.core.losses import (
     SoftmaxCrossEntropy,
 )
 from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.estimators._docstrings import with_shared_sections
+from sksparse_mlp.estimators._mlp import INPUT, BaseSparseMLP
+from sksparse_mlp.estimators._predictor import ClassPredictor, decoded
 from sksparse_mlp.initializers import Initializer
 from sksparse_mlp.topology import Growth, ImportancePruning
 

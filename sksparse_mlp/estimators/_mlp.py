@@ -16,14 +16,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sksparse_mlp._arrays import exported, imported
-from sksparse_mlp._assembly import Assembly
-from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.training import Run, Training
 from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._assembly import Assembly
+from sksparse_mlp.serialization._arrays import exported, imported
 
 INPUT = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "order": "C"}
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sksparse_mlp._docstrings import with_shared_sections
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._docstrings import with_shared_sections
 
 
 class Predictor:

@@ -10,10 +10,10 @@ from scipy import sparse
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksparse_mlp._docstrings import with_shared_sections
-from sksparse_mlp._mlp import INPUT, BaseSparseMLP
-from sksparse_mlp._predictor import TargetPredictor
 from sksparse_mlp.core.losses import SquaredError
+from sksparse_mlp.estimators._docstrings import with_shared_sections
+from sksparse_mlp.estimators._mlp import INPUT, BaseSparseMLP
+from sksparse_mlp.estimators._predictor import TargetPredictor
 
 
 @with_shared_sections

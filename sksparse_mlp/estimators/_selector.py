@@ -16,8 +16,8 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._base import BaseEstimator
-from sksparse_mlp._classifier import SparseMLPClassifier
+from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 
 
 class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):

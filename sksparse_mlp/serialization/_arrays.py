@@ -18,8 +18,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
 
-from sksparse_mlp import _npz
-from sksparse_mlp._values import (
+from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.optimizers import OPTIMIZERS
+from sksparse_mlp.serialization import _npz
+from sksparse_mlp.serialization._values import (
     check_values,
     decoded_stream,
     dumps,
@@ -27,8 +29,6 @@ from sksparse_mlp._values import (
     known_dtype,
     loads,
 )
-from sksparse_mlp.core.network import Network
-from sksparse_mlp.core.optimizers import OPTIMIZERS
 
 Estimator = TypeVar("Estimator")
 Shape: TypeAlias = tuple[int | None, ...]

@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from sksparse_mlp._values import check_values, known_dtype
+from sksparse_mlp.serialization._values import check_values, known_dtype
 
 CHECKSUM = "checksum"
 _MAGIC = b"\x93NUMPY\x01\x00"

@@ -12,7 +12,7 @@ from typing import Any, Never
 
 import numpy as np
 
-from sksparse_mlp._base import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.activations import ACTIVATIONS
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES

@@ -10,13 +10,14 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sksparse_mlp import SparseMLPClassifier, _assembly
+from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import ACTIVATIONS, LeakyReLU
 from sksparse_mlp.core import workers
 from sksparse_mlp.core.layer import required_bytes
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.core.training import Training
+from sksparse_mlp.estimators import _assembly
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
 from sksparse_mlp.topology import GROWTHS, PRUNINGS, ImportancePruning, LiSET

@@ -117,7 +117,7 @@ def results(model):
     return {m: r.toarray() if hasattr(r, "toarray") else r for m, r in made.items()}
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """What ends a fit half way."""
 
 
@@ -135,7 +135,7 @@ class Stop:
 
     def on_fit_task_end(self, estimator, context):
         if context.task_name == "epoch" and estimator.n_iter_ == 2:
-            raise Stopped
+            raise StoppedError
 
 
 def interrupted(path):
@@ -143,7 +143,7 @@ def interrupted(path):
     model = checkpointed().set_callbacks(Checkpoint(path), Stop())
     try:
         model.fit(*data())
-    except Stopped:
+    except StoppedError:
         path.with_name(f"{path.name}.previous").unlink(missing_ok=True)
 
 

@@ -16,7 +16,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from benchmarks.reliability import hostile, mutations
-from sksparse_mlp import SparseMLPClassifier, _arrays, _npz, _values
+from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp.serialization import _arrays, _npz, _values
 from sksparse_mlp.activations import ACTIVATIONS, AllReLU, LeakyReLU, ReLU
 from sksparse_mlp.initializers import INITIALIZERS, EdgeOfChaos
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Cosine

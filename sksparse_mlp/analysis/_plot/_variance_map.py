@@ -4,9 +4,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from sksparse_mlp._edge_of_chaos import EdgeOfChaosPoint, edge_of_chaos
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.analysis._plot._display import Display
+from sksparse_mlp.edge_of_chaos import EdgeOfChaosPoint, edge_of_chaos
 
 N_POINTS = 300
 # Shown at least, in target variances, and beyond the last fixed point.

@@ -1,0 +1,1 @@
+"""The estimators: parameters, targets and what trains them; public at the root."""

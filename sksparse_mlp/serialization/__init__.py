@@ -1,0 +1,1 @@
+"""Fitted networks as plain arrays, and the files that hold them."""
