@@ -17,10 +17,10 @@ from sklearn.exceptions import NotFittedError
 
 from benchmarks.reliability import hostile, mutations
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp.serialization import _arrays, _npz, _values
 from sksparse_mlp.activations import ACTIVATIONS, AllReLU, LeakyReLU, ReLU
 from sksparse_mlp.initializers import INITIALIZERS, EdgeOfChaos
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Cosine
+from sksparse_mlp.serialization import _arrays, _npz, _values
 from sksparse_mlp.topology import GROWTHS, PRUNINGS, LiSET
 
 FAMILIES = {
@@ -259,7 +259,7 @@ def test_compressed_estimator_comes_back(mlp, multiclass, tmp_path):
 
 # --- the documented format -------------------------------------------------------------
 
-FORMAT = (Path(__file__).parents[1] / "docs" / "arrays.md").read_text()
+FORMAT = (Path(__file__).parents[2] / "docs" / "arrays.md").read_text()
 
 
 def documented_checksum(arrays):
