@@ -2,12 +2,16 @@
 
 from sksparse_mlp import _names
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._classifier_cv import SparseMLPClassifierCV
 from sksparse_mlp.estimators._regressor import SparseMLPRegressor
+from sksparse_mlp.estimators._regressor_cv import SparseMLPRegressorCV
 from sksparse_mlp.estimators._selector import SparseMLPSelector
 
 __all__ = [
     "SparseMLPClassifier",
+    "SparseMLPClassifierCV",
     "SparseMLPRegressor",
+    "SparseMLPRegressorCV",
     "SparseMLPSelector",
     "__version__",
 ]

@@ -33,12 +33,36 @@ def r2(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
     return float(np.where(constant, residual == 0, scores).mean())
 
 
-class SoftmaxCrossEntropy:
+class CrossEntropy:
+    """What the losses of classification share.
+
+    The loss of predictions is that of what it sees of them, which is linear in them: so
+    mixtures of predictions are cheap to judge.
+    """
+
+    score = staticmethod(accuracy)
+
+    @staticmethod
+    def seen_of(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """The probability of each sample's class index."""
+        seen: np.ndarray = probabilities[np.arange(len(y)), y]
+        return seen
+
+    @staticmethod
+    def losses_of(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Losses of samples, from the probabilities of what happened to them."""
+        # Where it is zero, scikit-learn's log_loss takes as much.
+        smallest = np.finfo(seen.dtype).eps
+        logarithms = np.log(np.maximum(seen, smallest), dtype=np.float64)
+        losses: np.ndarray = -logarithms.reshape(len(y), -1).sum(axis=1)
+        return losses
+
+
+class SoftmaxCrossEntropy(CrossEntropy):
     """Multinomial cross-entropy; one output neuron per class."""
 
     link = "softmax"
     value_and_gradient = staticmethod(kernels.softmax_cross_entropy)
-    score = staticmethod(accuracy)
 
     @staticmethod
     def predict_proba(logits: np.ndarray) -> np.ndarray:
@@ -58,11 +82,10 @@ class SoftmaxCrossEntropy:
         return codes
 
 
-class LogisticCrossEntropy:
+class LogisticCrossEntropy(CrossEntropy):
     """Binary cross-entropy; one output neuron, the logit of the second class."""
 
     link = "logistic"
-    score = staticmethod(accuracy)
 
     @staticmethod
     def value_and_gradient(z: np.ndarray, y: np.ndarray, *others: Any) -> None:
@@ -85,12 +108,16 @@ class LogisticCrossEntropy:
         return (logits[:, 0] > 0).astype(np.intp)
 
 
-class MultilabelCrossEntropy:
+class MultilabelCrossEntropy(CrossEntropy):
     """Binary cross-entropy summed over labels; one output neuron, the logit, per label."""
 
     link = "logistic"
     value_and_gradient = staticmethod(kernels.logistic_cross_entropy)
-    score = staticmethod(accuracy)
+
+    @staticmethod
+    def seen_of(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """The probability that each label is as it is."""
+        return np.where(y == 1, probabilities, 1 - probabilities)
 
     @staticmethod
     def predict_proba(logits: np.ndarray) -> np.ndarray:
@@ -121,6 +148,18 @@ class SquaredError:
     def predict(outputs: np.ndarray) -> np.ndarray:
         """The outputs themselves, of shape (n_samples, n_outputs)."""
         return outputs
+
+    @staticmethod
+    def seen_of(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """All of the predictions, of shape (n_samples, n_outputs)."""
+        return predicted
+
+    @staticmethod
+    def losses_of(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Losses of samples, the mean over their targets."""
+        differences = np.subtract(y, seen, dtype=np.float64)
+        losses: np.ndarray = 0.5 * (differences**2).mean(axis=1)
+        return losses
 
 
 Loss: TypeAlias = (

@@ -1,0 +1,200 @@
+"""Cross-fitted classifiers."""
+
+from typing import Any
+
+import numpy as np
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.multiclass import OneVsRestClassifier
+
+from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._cross_validated import BaseSparseMLPCV
+from sksparse_mlp.estimators._docstrings import with_shared_sections
+from sksparse_mlp.estimators._predictor import decoded
+
+# Of the logistic regressions: enough for standardised features.
+MAX_ITER = 300
+
+
+class ClassPredictions(ClassifierMixin, BaseEstimator):
+    """Predicts labels from class probabilities.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+    multilabel : bool
+    probabilities : ndarray of shape (n_samples, n_classes)
+        What it predicts, whatever X is.
+    """
+
+    def __init__(self, classes: np.ndarray, multilabel: bool, probabilities: np.ndarray):
+        self.classes = classes
+        self.multilabel = multilabel
+        self.probabilities = probabilities
+        self.classes_ = classes
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self.probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        probabilities = self.probabilities
+        if self.multilabel:
+            return (probabilities > 0.5).astype(np.intp)
+        return decoded(probabilities.argmax(axis=1), self.classes)
+
+
+@with_shared_sections
+class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
+    """Cross-fitted ensemble of sparse networks that chooses for itself when to stop.
+
+    Each member leaves out a fold and predicts it as it trains, so that every sample has a
+    prediction of a network that did not see it. These choose the epoch, one of the
+    configurations of a grid, and how much of a logistic regression takes part.
+
+    Parameters
+    ----------
+    estimator : SparseMLPClassifier, default=None
+        The network; it is cloned. None takes one with default parameters. Its
+        `early_stopping` and `warm_start` mean nothing here.
+
+    $parameters
+
+    Attributes
+    ----------
+    estimators_ : list of SparseMLPClassifier
+        The network of each fold, as it was at the chosen epoch.
+    oof_predictions_ : ndarray of shape (n_samples, n_classes)
+        Probabilities for each training sample by the members that did not see it; NaN
+        where all did.
+    oof_score_ : float
+        Accuracy of these.
+    classes_ : ndarray of shape (n_classes,)
+        The class labels; for an indicator matrix the numbers of its columns.
+    multilabel_ : bool
+        Whether `y` was an indicator matrix, of any number of labels per sample.
+    $attributes
+
+    See Also
+    --------
+    SparseMLPClassifier : One network.
+    SparseMLPRegressorCV : The same for regression.
+
+    Notes
+    -----
+    $notes
+
+    References
+    ----------
+    $references
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.preprocessing import scale
+    >>> from sksparse_mlp import SparseMLPClassifierCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X, X_test, y, y_test = train_test_split(scale(X), y, random_state=0)
+    >>> clf = SparseMLPClassifierCV(random_state=0).fit(X, y)
+    >>> clf.score(X_test, y_test) > 0.95
+    True
+    >>> clf.member_predictions(X_test).std(axis=0).shape
+    (143, 2)
+    """
+
+    classes_: np.ndarray
+    multilabel_: bool
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels, or an indicator matrix of dtype intp.
+        """
+        return self._stand_in(self, self._mean_prediction(X)).predict(X)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict class probabilities, the mean over the members.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. For an indicator matrix each label has a
+            probability of its own.
+        """
+        return self._mean_prediction(X)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        with np.errstate(divide="ignore"):
+            logarithms: np.ndarray = np.log(self.predict_proba(X))
+        return logarithms
+
+    # --- labels -----------------------------------------------------------------------
+
+    def _default_estimator(self) -> SparseMLPClassifier:
+        return SparseMLPClassifier()
+
+    def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:
+        cls = KFold if y.ndim == 2 else StratifiedKFold
+        return cls(n_folds, shuffle=True, random_state=seed)
+
+    def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
+        missing = [] if network.multilabel_ else np.setdiff1d(network.classes_, y).tolist()
+        if missing:
+            raise ValueError(
+                f"The training part of split {k} of cv={self.cv!r} has no sample of the "
+                f"classes {missing}. Every class needs two samples with positive "
+                "sample_weight in different folds: give more of these, join or remove the "
+                "classes, or change cv."
+            )
+
+    def _linear_model(self, network: Any) -> Any:
+        model = LogisticRegression(max_iter=MAX_ITER)
+        if not network.multilabel_:
+            return model
+        with config_context(enable_metadata_routing=True):
+            return OneVsRestClassifier(model.set_fit_request(sample_weight=True))
+
+    def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
+        probabilities: np.ndarray = model.predict_proba(X)
+        return probabilities
+
+    def _predictions(self, network: Any, outputs: np.ndarray) -> np.ndarray:
+        probabilities: np.ndarray = network._loss().predict_proba(outputs)
+        return probabilities
+
+    def _shown(self, network: Any, predictions: np.ndarray) -> np.ndarray:
+        return predictions
+
+    def _stand_in(self, network: Any, predictions: np.ndarray) -> ClassPredictions:
+        return ClassPredictions(network.classes_, network.multilabel_, predictions)

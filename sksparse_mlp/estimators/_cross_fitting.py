@@ -1,0 +1,236 @@
+"""One fit of a cross-fitted ensemble, from what the user gave to what is fitted."""
+
+import warnings
+from functools import partial
+from numbers import Integral
+from typing import Any, TypeAlias
+
+import numpy as np
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_random_state
+
+from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._judging import Judge, LeftOut, LossJudge, ScorerJudge, blend
+from sksparse_mlp.estimators._members import Member, Team
+from sksparse_mlp.estimators._search import Patience, Search, results_of, winner_of
+
+# What a network knows of features and targets before it is trained.
+DESCRIPTION = (
+    *("n_features_in_", "feature_names_in_"),
+    *("classes_", "multilabel_", "_target_shape"),
+)
+Folds: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
+
+
+class Task:
+    """One fit of an ensemble: checked data, folds, teams and the judge of these.
+
+    Parameters are those of the fit, as the user gave them.
+    """
+
+    def __init__(self, ensemble: Any, X: Any, y: Any, sample_weight: Any, groups: Any):
+        self._ensemble = ensemble
+        self._network = network = ensemble._network()
+        self._configurations = ensemble._configurations()
+        self.X, self.y, self._weights = network._validate(X, y, sample_weight, reset=True)
+        positive = self._weights > 0
+        network._take_targets(self.y[positive], continued=False)
+        self._samples = self._samples_of(network)
+        state = ensemble.random_state
+        random_state = check_random_state(network.random_state if state is None else state)
+        limit = np.iinfo(np.int32).max
+        self._folds = self._split(random_state.randint(limit), groups)
+        # The same for all configurations, so that these differ by themselves alone.
+        n_members = len(self._folds)
+        self._seeds = random_state.randint(limit, size=n_members + 1).tolist()
+        self._left_out = LeftOut(len(self.y), [test for _, test in self._folds])
+        self.workers = Workers(1)
+        self._teams = [self._team(parameters) for parameters in self._configurations]
+        counting = np.intersect1d(self._left_out.known, self._samples.rows)
+        self._counting = counting
+        self._judge = self._new_judge(None if sample_weight is None else self._weights)
+        self._linear: list[Any] | None = None
+        self._linear_oof = np.empty(0)
+        if ensemble.linear:
+            self._fit_linear()
+
+    def search(self) -> Search:
+        ensemble = self._ensemble
+        return Search(
+            self._teams,
+            max(member.n_epochs for team in self._teams for member in team.members),
+            self._left_out,
+            ensemble._predictions,
+            self._judge,
+            Patience(ensemble.n_iter_no_change, ensemble.min_updates),
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """All that is fitted."""
+        winner = winner_of(self._teams)
+        if winner.best.score == -np.inf:
+            raise ValueError(
+                "No epoch of any configuration gave finite scores: training diverged, or "
+                f"scoring={self._ensemble.scoring!r} cannot judge these samples. Lower "
+                "learning_rate_init, or scale the features (StandardScaler)."
+            )
+        return {
+            **self._description(self._network),
+            "estimators_": [member.publish() for member in winner.members],
+            "best_params_": winner.parameters,
+            "best_index_": self._teams.index(winner),
+            "best_score_": winner.best.score,
+            "n_epochs_": winner.best_epoch,
+            "history_": winner.curve,
+            "cv_results_": results_of(self._teams),
+            **self._blended(winner),
+            **self._refitted(winner),
+        }
+
+    def _blended(self, winner: Team) -> dict[str, Any]:
+        """The predictions of samples left out, and what they consist of."""
+        ensemble, share = self._ensemble, winner.best.share
+        predictions = winner.predictions
+        if share < 1:
+            predictions = blend(share, predictions, self._linear_oof)
+        predictions = predictions.astype(self.X.dtype, copy=False)
+        rows = self._counting
+        fitted = ensemble._stand_in(self._network, predictions[rows])
+        score = fitted.score(self.X[rows], self.y[rows], self._weights[rows])
+        return {
+            "network_share_": share,
+            "linear_estimators_": self._linear if share < 1 else None,
+            "oof_predictions_": ensemble._shown(self._network, predictions),
+            "oof_score_": score,
+        }
+
+    def _refitted(self, winner: Team) -> dict[str, Any]:
+        if not self._ensemble.refit:
+            return {}
+        nothing = np.empty(0, np.intp)
+        fold = self._samples.rows, nothing
+        member = self._member(winner.parameters, fold, self._seeds[-1])
+        member.advance(winner.best_epoch)
+        member.keep()
+        return {"best_estimator_": member.publish()}
+
+    # --- samples and folds ------------------------------------------------------------
+
+    def _samples_of(self, network: Any) -> Samples:
+        samples: Samples = network._samples(self.X, self.y, self._weights.copy())
+        return samples
+
+    def _split(self, seed: int, groups: Any) -> Folds:
+        """The rows that each member learns from, and those that it leaves out."""
+        rows, cv = self._samples.rows, self._ensemble.cv
+        if isinstance(cv, Integral):
+            return self._numbered_folds(rows, int(cv), seed)
+        y = self.y
+        splitter = check_cv(cv, y, classifier=y.ndim == 1)
+        folds = []
+        for train, test in splitter.split(self.X, y, groups):
+            train, test = (np.arange(len(y))[part] for part in (train, test))
+            folds.append((np.intersect1d(train, rows), np.unique(test)))
+        return self._checked(folds)
+
+    def _numbered_folds(self, rows: np.ndarray, n_folds: int, seed: int) -> Folds:
+        if not 2 <= n_folds <= rows.size:
+            raise ValueError(
+                f"cv={n_folds} folds need 2 or more of them and at least as many samples "
+                f"with positive sample_weight, of which there are n_samples = {rows.size}. "
+                "Change cv or give more samples."
+            )
+        # No member sees samples without weight, so that all of them predict these.
+        others = np.setdiff1d(np.arange(len(self.y)), rows)
+        splitter = self._ensemble._splitter(n_folds, self.y[rows], seed)
+        with warnings.catch_warnings():
+            # That a class has fewer samples than there are folds does no harm here.
+            warnings.filterwarnings("ignore", "The least populated class")
+            parts = list(splitter.split(rows, self.y[rows]))
+        return self._checked(
+            [(rows[a], np.concatenate([rows[b], others])) for a, b in parts]
+        )
+
+    def _checked(self, folds: Folds) -> Folds:
+        for k, (train, test) in enumerate(folds):
+            if not train.size or not test.size:
+                raise ValueError(
+                    f"Split {k} of cv={self._ensemble.cv!r} has {train.size} samples with "
+                    f"positive sample_weight to train on and {test.size} to predict; both "
+                    "parts need some."
+                )
+            if np.intersect1d(train, test).size:
+                raise ValueError(
+                    f"Split {k} of cv={self._ensemble.cv!r} predicts samples that it "
+                    "trains on; give splits whose parts share nothing."
+                )
+            self._ensemble._check_part(self.y[train], self._network, k)
+        if len(folds) < 2:
+            raise ValueError(
+                f"cv={self._ensemble.cv!r} makes {len(folds)} splits; give 2 or more."
+            )
+        return folds
+
+    # --- members ----------------------------------------------------------------------
+
+    def _team(self, parameters: dict[str, Any]) -> Team:
+        pairs = zip(self._folds, self._seeds[:-1], strict=True)
+        return Team(parameters, [self._member(parameters, *pair) for pair in pairs])
+
+    def _member(
+        self, parameters: dict[str, Any], fold: tuple[np.ndarray, np.ndarray], seed: int
+    ) -> Member:
+        network = clone(self._network).set_params(**parameters, random_state=seed)
+        network._validate_params()
+        vars(network).update(self._description(self._network))
+        # Class weights may be what is searched.
+        samples = (
+            self._samples_of(network) if "class_weight" in parameters else self._samples
+        )
+        return Member(network, samples, *fold, self.workers)
+
+    @staticmethod
+    def _description(network: Any) -> dict[str, Any]:
+        """What a network knows of features and targets before it is trained."""
+        return {name: vars(network)[name] for name in DESCRIPTION if name in vars(network)}
+
+    def _new_judge(self, sample_weight: np.ndarray | None) -> Judge:
+        ensemble, samples, rows = self._ensemble, self._samples, self._counting
+        if ensemble.scoring in (None, "loss"):
+            return LossJudge(self._network._loss(), samples.y, samples.weights, rows)
+        scorer = ensemble.scoring
+        scorer = get_scorer(scorer) if isinstance(scorer, str) else scorer
+        stand_in = partial(ensemble._stand_in, self._network)
+        return ScorerJudge(scorer, stand_in, self.X, self.y, sample_weight, rows)
+
+    def _fit_linear(self) -> None:
+        """Fit the linear models of the folds, and let them be judged."""
+        ensemble, samples = self._ensemble, self._samples
+        weights = as_counts(samples.weights)
+        self._linear, parts = [], []
+        for train, test in self._folds:
+            model = ensemble._linear_model(self._network)
+            # Routing lets weights through OneVsRestClassifier.
+            with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
+                warnings.simplefilter("ignore")
+                model.fit(self.X[train], samples.y[train], sample_weight=weights[train])
+            self._linear.append(model)
+            parts.append(ensemble._linear_predictions(model, self.X[test]))
+        self._linear_oof = self._left_out.together(parts)
+        self._judge.take_linear(self._linear_oof)
+
+
+def as_counts(weights: np.ndarray) -> np.ndarray:
+    """Weights as numbers of repetitions if they can be such, else of mean 1.
+
+    So the scale of the weights changes nothing in a sum of losses beside a penalty.
+    """
+    positive = weights[weights > 0].astype(np.float64)
+    relative = weights / positive.min()
+    whole = np.allclose(relative, np.round(relative), rtol=1e-5, atol=0)
+    counts: np.ndarray = np.round(relative) if whole else weights / positive.mean()
+    return counts

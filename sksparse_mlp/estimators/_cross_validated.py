@@ -1,0 +1,318 @@
+"""What cross-fitted ensembles share: folds, search, members, linear models beside them."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import _fit_context, clone
+from sklearn.callback import CallbackSupportMixin
+from sklearn.metrics import get_scorer_names
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._cross_fitting import Task
+from sksparse_mlp.estimators._judging import blend
+from sksparse_mlp.estimators._members import Team
+from sksparse_mlp.estimators._mlp import INPUT, _finite
+from sksparse_mlp.estimators._search import winner_of
+
+
+class BaseSparseMLPCV(CallbackSupportMixin, BaseEstimator):
+    """What cross-fitted ensembles share, whatever their targets are.
+
+    Parameters
+    ----------
+    param_grid : dict of str to sequence, or list of these, default=None
+        Values of the network's parameters to choose among, as in
+        :class:`~sklearn.model_selection.GridSearchCV`. None searches nothing.
+
+    cv : int, cross-validation splitter or iterable, default=5
+        The folds. A number shuffles the samples; where each has one label the folds are
+        stratified. Splits may also overlap or leave samples out.
+
+    scoring : str or callable, default=None
+        What chooses configuration and epoch, by the predictions of the samples left out:
+        None or "loss" takes the loss of the training, negated and without penalty; else
+        a scorer's name, or a function of (estimator, X, y).
+
+    linear : bool, default=True
+        Whether a linear model of the same folds takes part in the predictions, as far as
+        that is good for the score.
+
+    n_iter_no_change : int or numpy.inf, default=10
+        Epochs without a better score after which training stops ..
+
+    min_updates : int, default=100
+        .. if they are at least so many updates.
+
+    refit : bool, default=False
+        Whether to train one more network, on all samples for the epochs chosen, as
+        `best_estimator_`: for deployment where several are too many.
+
+    n_jobs : int or None, default=None
+        Threads that train members side by side; None means 1 and -1 all cores. The
+        result does not depend on it.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds folds and members; None leaves that to the network's own `random_state`.
+
+    verbose : bool, default=False
+        Whether to print a line per verdict.
+
+    Attributes
+    ----------
+    linear_estimators_ : list or None
+        The linear model of each fold; None without.
+    network_share_ : float
+        The part of the networks in the predictions, from 0 to 1; the rest is that of the
+        linear models.
+    best_params_ : dict
+        The configuration chosen.
+    best_index_ : int
+        Its place in `cv_results_`.
+    best_score_ : float
+        Score of `oof_predictions_` by `scoring`; more is better.
+    n_epochs_ : int
+        The epoch chosen, counted from 1.
+    best_estimator_ : object
+        One network trained on everything; only with ``refit=True``.
+    cv_results_ : dict of arrays
+        As GridSearchCV's, one entry per configuration: ``params``, ``param_*``,
+        ``mean_test_score`` (over all samples left out, at the configuration's best
+        epoch), ``rank_test_score``, ``n_epochs``, and beside these
+        ``n_epochs_trained`` and ``network_share``.
+    history_ : list of dict
+        After each verdict on the configuration chosen: ``epoch`` (counted from 1),
+        ``score`` and ``share``.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has names that are strings.
+
+    Notes
+    -----
+    Each member trains without one fold and predicts it after every epoch. Every sample so
+    has a prediction of a network that never saw it, and their score says how well the
+    ensemble does as it trains. The epoch of the best score is taken for all members,
+    which are averaged [1]_. Training ends when the score no longer improves.
+
+    With a grid, all configurations train on one clock. When a third, a ninth, .. of the
+    epochs are over, the best third of the configurations goes on (successive halving
+    [2]_), until one is left.
+
+    References
+    ----------
+    .. [1] van der Laan, Polley and Hubbard, *Super learner*, Statistical Applications in
+       Genetics and Molecular Biology 6, 2007.
+    .. [2] Jamieson and Talwalkar, *Non-stochastic best arm identification and
+       hyperparameter optimization*, AISTATS 2016.
+    """
+
+    estimators_: list[Any]
+    _parameter_constraints: dict[str, Any] = {
+        "estimator": [None, HasMethods(["fit", "set_params"])],
+        "param_grid": [None, dict, list],
+        "cv": ["cv_object"],
+        "scoring": [None, StrOptions({"loss", *get_scorer_names()}), callable],
+        "linear": ["boolean"],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "min_updates": [Interval(Integral, 0, None, closed="left")],
+        "refit": ["boolean"],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        param_grid: Mapping[str, Sequence[Any]] | Sequence[Any] | None = None,
+        *,
+        cv: Any = 5,
+        scoring: Any = None,
+        linear: bool = True,
+        n_iter_no_change: float = 10,
+        min_updates: int = 100,
+        refit: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.estimator = estimator
+        self.param_grid = param_grid
+        self.cv = cv
+        self.scoring = scoring
+        self.linear = linear
+        self.n_iter_no_change = n_iter_no_change
+        self.min_updates = min_updates
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # What a subclass says of its targets.
+
+    @abstractmethod
+    def _default_estimator(self) -> Any:
+        """The network that None stands for."""
+
+    @abstractmethod
+    def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:
+        """What makes so many folds of shuffled samples."""
+
+    @abstractmethod
+    def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
+        """Refuse targets that member k cannot learn from."""
+
+    @abstractmethod
+    def _linear_model(self, network: Any) -> Any:
+        """An unfitted linear model."""
+
+    @abstractmethod
+    def _predictions(self, network: Any, outputs: np.ndarray) -> np.ndarray:
+        """Probabilities, or targets as the loss takes them, of a network's outputs."""
+
+    @abstractmethod
+    def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
+        """The same of a linear model."""
+
+    @abstractmethod
+    def _shown(self, network: Any, predictions: np.ndarray) -> np.ndarray:
+        """Predictions as the user sees them."""
+
+    @abstractmethod
+    def _stand_in(self, network: Any, predictions: np.ndarray) -> Any:
+        """A fitted estimator that has no other predictions than these."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Self:
+        """Train the ensemble.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. float32 is computed in float32, anything else in float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, as the network takes them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, in the training and in the scores. A sample of weight
+            zero is left out of both.
+        groups : array-like of shape (n_samples,), default=None
+            Passed to the splitter.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, the grid, the folds or the data are unsuitable; the message
+            names what to change. All of these are checked before training begins.
+        """
+        task = Task(self, X, y, sample_weight, groups)
+        search = task.search()
+        hook = {"estimator": self, "X": task.X, "y": task.y}
+        hook["metadata"] = (
+            None if sample_weight is None else {"sample_weight": sample_weight}
+        )
+        context = self._init_callback_context(max_subtasks=search.n_verdicts)
+        context.call_on_fit_task_begin(**hook)
+        with closing(search.run(task.workers, self.n_jobs)) as verdicts:
+            for running in verdicts:
+                self._say(running)
+                verdict_context = context.subcontext(task_name="verdict")
+                verdict_context.call_on_fit_task_begin(**hook)
+                if verdict_context.call_on_fit_task_end(**hook):
+                    break
+        attributes = task.attributes()
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        self.__dict__.update(attributes)
+        context.call_on_fit_task_end(**hook, reconstruction_attributes=lambda: attributes)
+        return self
+
+    def _say(self, running: list[Team]) -> None:
+        if self.verbose:
+            team = winner_of(running)
+            print(
+                f"Epoch {team.epoch}, {len(running)} configurations, best score = "
+                f"{team.best.score:.6f} after epoch {team.best_epoch}"
+            )
+
+    def _network(self) -> Any:
+        """An unfitted network with the parameters that all configurations share."""
+        network: Any = self.estimator
+        network = self._default_estimator() if network is None else clone(network)
+        if not isinstance(network, type(self._default_estimator())):
+            raise ValueError(
+                f"estimator must be a {type(self._default_estimator()).__name__}, got "
+                f"{network!r}."
+            )
+        # What is left out validates, and every fit starts anew.
+        return network.set_params(early_stopping=False, warm_start=False)
+
+    def _configurations(self) -> list[dict[str, Any]]:
+        """The parameters that each configuration sets."""
+        if self.param_grid is None:
+            return [{}]
+        configurations = list(ParameterGrid(self.param_grid))
+        known = self._network().get_params()
+        unknown = sorted({name for c in configurations for name in c} - set(known))
+        if unknown:
+            raise ValueError(
+                f"param_grid has {unknown}, which are no parameters of "
+                f"{type(self._default_estimator()).__name__}; allowed are {sorted(known)}."
+            )
+        return configurations
+
+    def member_predictions(self, X: Any) -> np.ndarray:
+        """Predict by each member alone; their spread says how sure the ensemble is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_outputs)
+            Class probabilities, or targets; each member's network blended with the linear
+            model of its fold, so that their mean is what the ensemble predicts.
+        """
+        return np.stack(
+            [self._shown(self.estimators_[0], p) for p in self._member_predictions(X)]
+        )
+
+    def _member_predictions(self, X: Any) -> list[np.ndarray]:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, **INPUT)
+        rows, predictions = np.arange(X.shape[0]), []
+        with Workers(self.n_jobs) as workers:
+            for k, network in enumerate(self.estimators_):
+                outputs = _finite(network._fitted_network().logits(X, rows, workers))
+                own = self._predictions(network, outputs)
+                if self.linear_estimators_ is not None:
+                    linear = self._linear_predictions(self.linear_estimators_[k], X)
+                    own = blend(self.network_share_, own, linear).astype(outputs.dtype)
+                predictions.append(own)
+        return predictions
+
+    def _mean_prediction(self, X: Any) -> np.ndarray:
+        mean: np.ndarray = np.mean(self._member_predictions(X), axis=0)
+        return mean

@@ -1,0 +1,134 @@
+"""Networks that train side by side, each without a part of the samples."""
+
+import math
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.training import Patience
+from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._judging import Verdict
+
+
+class Member:
+    """A network in training, and the samples that it does not see.
+
+    Parameters
+    ----------
+    estimator : SparseMLPClassifier or SparseMLPRegressor
+        Unfitted, with the attributes that describe features and targets.
+    samples : Samples
+        Of all of which the rows of the training are a part.
+    train, left_out : ndarray of intp
+        Rows to learn from and rows to predict.
+    workers : Workers
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        samples: Samples,
+        train: np.ndarray,
+        left_out: np.ndarray,
+        workers: Workers,
+    ):
+        self.estimator = estimator
+        self.left_out = left_out
+        self._X, self._workers = samples.X, workers
+        run = estimator._prepare_fit(replace(samples, rows=train), continued=False)
+        self._n_rows, self._training = run.samples.rows.size, run.training
+        # Training ends with what all members lose together, and not with this one's loss.
+        self._training.patience = Patience(math.inf, 0)
+        self._epochs = self._training.run(run.samples, None, workers, estimator.max_iter)
+        self._kept: tuple[Network, int] = self._training.network, 0
+
+    @property
+    def n_epochs(self) -> int:
+        """Most that it trains."""
+        return int(self.estimator.max_iter)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        n_updates: int = math.ceil(self._n_rows / self._training.batch_size)
+        return n_updates
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch was trained, or training diverged."""
+        finished: bool = self._training.finished
+        return finished
+
+    def advance(self, n_epochs: int) -> np.ndarray:
+        """Train for up to so many epochs; return the outputs for the rows left out."""
+        for record in islice(self._epochs, n_epochs):
+            self.estimator._record(record)
+        network = self._training.network
+        outputs: np.ndarray = network.logits(self._X, self.left_out, self._workers)
+        return outputs
+
+    def keep(self) -> None:
+        """Remember the network as it is."""
+        self._kept = self._training.network.copy(), self.estimator.n_iter_
+
+    def publish(self) -> Any:
+        """The estimator, fitted to what was remembered last."""
+        self._epochs.close()
+        training, estimator = self._training, self.estimator
+        training.network, estimator.n_iter_ = self._kept
+        training.diverged = False
+        estimator.history_ = estimator.history_[: estimator.n_iter_]
+        estimator._publish(training)
+        return estimator
+
+
+@dataclass
+class Team:
+    """The members of one configuration, on one clock of epochs.
+
+    Attributes
+    ----------
+    parameters : dict
+        Those that the configuration sets.
+    members : list of Member
+    epoch : int
+        Epochs trained.
+    curve : list of dict
+        ``epoch``, ``score`` and ``share`` of each verdict.
+    best : Verdict
+    best_epoch : int
+    predictions : ndarray of shape (n_samples, n_outputs)
+        What that verdict is about, the networks' alone.
+    """
+
+    parameters: dict[str, Any]
+    members: list[Member]
+    epoch: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    best: Verdict = field(default_factory=lambda: Verdict(-math.inf, -math.inf, 1.0))
+    best_epoch: int = 0
+    predictions: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return min(member.updates_per_epoch for member in self.members)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its members are done; if one diverges, all are."""
+        return any(member.finished for member in self.members)
+
+    def take(self, predictions: np.ndarray, verdict: Verdict, n_epochs: int) -> None:
+        """Take note of predictions after so many more epochs and the verdict on them."""
+        self.epoch += n_epochs
+        self.curve.append(
+            {"epoch": self.epoch, "score": verdict.score, "share": verdict.share}
+        )
+        if (verdict.score, verdict.alone) > (self.best.score, self.best.alone):
+            self.best, self.best_epoch = verdict, self.epoch
+            self.predictions = predictions
+            for member in self.members:
+                member.keep()

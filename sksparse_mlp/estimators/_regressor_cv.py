@@ -1,0 +1,129 @@
+"""Cross-fitted regressors."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
+
+from sksparse_mlp.estimators._cross_validated import BaseSparseMLPCV
+from sksparse_mlp.estimators._docstrings import with_shared_sections
+from sksparse_mlp.estimators._regressor import SparseMLPRegressor
+
+# Of the ridge regressions where they are solved by iteration.
+TOL = 1e-10
+
+
+class TargetPredictions(RegressorMixin, BaseEstimator):
+    """Predicts what it is told.
+
+    Parameters
+    ----------
+    predictions : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        What it predicts, whatever X is.
+    """
+
+    def __init__(self, predictions: np.ndarray):
+        self.predictions = predictions
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.predictions
+
+
+@with_shared_sections
+class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
+    """Cross-fitted ensemble of sparse networks that chooses for itself when to stop.
+
+    Each member leaves out a fold and predicts it as it trains, so that every sample has a
+    prediction of a network that did not see it. These choose the epoch, one of the
+    configurations of a grid, and how much of a ridge regression takes part.
+
+    Parameters
+    ----------
+    estimator : SparseMLPRegressor, default=None
+        The network; it is cloned. None takes one with default parameters. Its
+        `early_stopping` and `warm_start` mean nothing here.
+
+    $parameters
+
+    Attributes
+    ----------
+    estimators_ : list of SparseMLPRegressor
+        The network of each fold, as it was at the chosen epoch.
+    oof_predictions_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Prediction of each training sample by the members that did not see it; NaN where
+        all did.
+    oof_score_ : float
+        R2 of these.
+    $attributes
+
+    See Also
+    --------
+    SparseMLPRegressor : One network.
+    SparseMLPClassifierCV : The same for classification.
+
+    Notes
+    -----
+    $notes
+
+    References
+    ----------
+    $references
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from sksparse_mlp import SparseMLPRegressorCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X = scale(X)
+    >>> reg = SparseMLPRegressorCV(random_state=0).fit(X[:300], y[:300] / 100)
+    >>> reg.score(X[300:], y[300:] / 100) > 0.4
+    True
+    """
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict targets, the mean over the members.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        mean = self._mean_prediction(X)
+        return self._shown(self.estimators_[0], mean)
+
+    # --- targets ----------------------------------------------------------------------
+
+    def _default_estimator(self) -> SparseMLPRegressor:
+        return SparseMLPRegressor()
+
+    def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:
+        return KFold(n_folds, shuffle=True, random_state=seed)
+
+    def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
+        """Any targets will do."""
+
+    def _linear_model(self, network: Any) -> Any:
+        return Ridge(tol=TOL)
+
+    def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
+        predictions: np.ndarray = model.predict(X)
+        return predictions.reshape(X.shape[0], -1)
+
+    def _predictions(self, network: Any, outputs: np.ndarray) -> np.ndarray:
+        predictions: np.ndarray = network._loss().predict(outputs)
+        return predictions
+
+    def _shown(self, network: Any, predictions: np.ndarray) -> np.ndarray:
+        return predictions.reshape(-1, *network._target_shape)
+
+    def _stand_in(self, network: Any, predictions: np.ndarray) -> TargetPredictions:
+        return TargetPredictions(self._shown(network, predictions))
