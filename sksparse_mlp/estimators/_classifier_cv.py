@@ -127,7 +127,8 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or an indicator matrix of dtype intp.
         """
-        return self._stand_in(self, self._mean_prediction(X)).predict(X)
+        fitted = self._published()
+        return fitted._stand_in(fitted, fitted._mean_prediction(X)).predict(X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities, the mean over the members.
@@ -142,7 +143,7 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
             In the order of `classes_`. For an indicator matrix each label has a
             probability of its own.
         """
-        return self._mean_prediction(X)
+        return self._published()._mean_prediction(X)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of class probabilities.

@@ -23,6 +23,8 @@ DESCRIPTION = (
     *("n_features_in_", "feature_names_in_"),
     *("classes_", "multilabel_", "_target_shape"),
 )
+# On average, that weights can mean.
+MOST_REPETITIONS = 10
 Folds: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
 
 
@@ -210,7 +212,7 @@ class Task:
     def _fit_linear(self) -> None:
         """Fit the linear models of the folds, and let them be judged."""
         ensemble, samples = self._ensemble, self._samples
-        weights = as_counts(samples.weights)
+        weights = weights_of(samples)
         self._linear, parts = [], []
         for train, test in self._folds:
             model = ensemble._linear_model(self._network)
@@ -224,13 +226,14 @@ class Task:
         self._judge.take_linear(self._linear_oof)
 
 
-def as_counts(weights: np.ndarray) -> np.ndarray:
-    """Weights as numbers of repetitions if they can be such, else of mean 1.
+def weights_of(samples: Samples) -> np.ndarray:
+    """The weights of all samples as linear models take them.
 
-    So the scale of the weights changes nothing in a sum of losses beside a penalty.
+    As numbers of repetitions if they can be such, else of mean 1: their scale changes
+    nothing, although the penalty of a linear model stands beside a sum of losses.
     """
-    positive = weights[weights > 0].astype(np.float64)
-    relative = weights / positive.min()
-    whole = np.allclose(relative, np.round(relative), rtol=1e-5, atol=0)
-    counts: np.ndarray = np.round(relative) if whole else weights / positive.mean()
-    return counts
+    weights = samples.weights.astype(np.float64)
+    counts = samples.as_counts(MOST_REPETITIONS * samples.rows.size)
+    if counts is not None:
+        weights[samples.rows] = counts
+    return weights

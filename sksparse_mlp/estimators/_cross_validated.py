@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -12,18 +13,17 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksparse_mlp._sklearn import BaseEstimator
-from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._cross_fitting import Task
+from sksparse_mlp.estimators._input import validated
 from sksparse_mlp.estimators._judging import blend
 from sksparse_mlp.estimators._members import Team
-from sksparse_mlp.estimators._mlp import INPUT, _finite
 from sksparse_mlp.estimators._search import winner_of
+from sksparse_mlp.estimators._transaction import Transactional
 
 
-class BaseSparseMLPCV(CallbackSupportMixin, BaseEstimator):
+class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     """What cross-fitted ensembles share, whatever their targets are.
 
     Parameters
@@ -226,27 +226,29 @@ class BaseSparseMLPCV(CallbackSupportMixin, BaseEstimator):
             If a parameter, the grid, the folds or the data are unsuitable; the message
             names what to change. All of these are checked before training begins.
         """
-        task = Task(self, X, y, sample_weight, groups)
-        search = task.search()
-        hook = {"estimator": self, "X": task.X, "y": task.y}
-        hook["metadata"] = (
-            None if sample_weight is None else {"sample_weight": sample_weight}
-        )
-        context = self._init_callback_context(max_subtasks=search.n_verdicts)
-        context.call_on_fit_task_begin(**hook)
-        with closing(search.run(task.workers, self.n_jobs)) as verdicts:
-            for running in verdicts:
-                self._say(running)
-                verdict_context = context.subcontext(task_name="verdict")
-                verdict_context.call_on_fit_task_begin(**hook)
-                if verdict_context.call_on_fit_task_end(**hook):
-                    break
-        attributes = task.attributes()
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-        self.__dict__.update(attributes)
-        context.call_on_fit_task_end(**hook, reconstruction_attributes=lambda: attributes)
+        with self._transaction() as trainee:
+            task = Task(trainee, X, y, sample_weight, groups)
+            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+            hook = {"estimator": self, "X": task.X, "y": task.y, "metadata": metadata}
+            search = task.search()
+            context = self._init_callback_context(max_subtasks=search.n_verdicts)
+            context.call_on_fit_task_begin(**hook)
+            with closing(search.run(task.workers, self.n_jobs)) as verdicts:
+                for running in verdicts:
+                    self._say(running)
+                    step = context.subcontext(task_name="verdict")
+                    step.call_on_fit_task_begin(**hook)
+                    if step.call_on_fit_task_end(**hook):
+                        break
+            trainee._renew(attributes := task.attributes())
+            context.call_on_fit_task_end(**hook, reconstruction_attributes=attributes)
         return self
+
+    def _renew(self, attributes: dict[str, Any]) -> None:
+        """Have these fitted attributes, and no others."""
+        for name in [name for name in self.__dict__ if name.endswith("_")]:
+            del self.__dict__[name]
+        self.__dict__.update(attributes)
 
     def _say(self, running: list[Team]) -> None:
         if self.verbose:
@@ -295,23 +297,23 @@ class BaseSparseMLPCV(CallbackSupportMixin, BaseEstimator):
             Class probabilities, or targets; each member's network blended with the linear
             model of its fold, so that their mean is what the ensemble predicts.
         """
-        return np.stack(
-            [self._shown(self.estimators_[0], p) for p in self._member_predictions(X)]
-        )
+        fitted = self._published()
+        shown = partial(fitted._shown, fitted.estimators_[0])
+        return np.stack([shown(p) for p in fitted._member_predictions(X)])
 
     def _member_predictions(self, X: Any) -> list[np.ndarray]:
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, **INPUT)
-        rows, predictions = np.arange(X.shape[0]), []
-        with Workers(self.n_jobs) as workers:
-            for k, network in enumerate(self.estimators_):
-                outputs = _finite(network._fitted_network().logits(X, rows, workers))
-                own = self._predictions(network, outputs)
-                if self.linear_estimators_ is not None:
-                    linear = self._linear_predictions(self.linear_estimators_[k], X)
-                    own = blend(self.network_share_, own, linear).astype(outputs.dtype)
-                predictions.append(own)
-        return predictions
+        X = validated(self, X, reset=False)
+        return [self._prediction(k, X) for k in range(len(self.estimators_))]
+
+    def _prediction(self, k: int, X: Any) -> np.ndarray:
+        """What member k predicts, with the linear model of its fold."""
+        network = self.estimators_[k]
+        outputs = network._outputs(X)
+        own = self._predictions(network, outputs)
+        if self.linear_estimators_ is None:
+            return own
+        linear = self._linear_predictions(self.linear_estimators_[k], X)
+        return blend(self.network_share_, own, linear).astype(outputs.dtype)
 
     def _mean_prediction(self, X: Any) -> np.ndarray:
         mean: np.ndarray = np.mean(self._member_predictions(X), axis=0)

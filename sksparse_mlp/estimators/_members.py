@@ -81,7 +81,7 @@ class Member:
         training.network, estimator.n_iter_ = self._kept
         training.diverged = False
         estimator.history_ = estimator.history_[: estimator.n_iter_]
-        estimator._publish(training)
+        estimator._take(training)
         return estimator
 
 

@@ -4,8 +4,8 @@ import math
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Self
 
@@ -24,13 +24,11 @@ from sksparse_mlp.core.training import Run, Training
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
 from sksparse_mlp.estimators._input import in_reach, relative, validated
+from sksparse_mlp.estimators._transaction import Transactional, changes
 from sksparse_mlp.serialization._arrays import exported, imported
 
-# Attributes of a fit that is under way.
-UNDER_WAY = ("_run", "_trainee")
 
-
-class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
+class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator):
     """What sparse multilayer perceptrons share, whatever their targets are.
 
     A subclass says what its targets are, by the abstract methods.
@@ -191,53 +189,6 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         self._take(training)
         self._training = training.state()
 
-    def _published(self) -> Self:
-        """A copy of the fitted estimator, whatever other threads publish meanwhile."""
-        check_is_fitted(self)
-        return self._snapshot()
-
-    def _snapshot(self) -> Self:
-        """A copy of the estimator as it is now, which shares its attributes."""
-        twin: Self = object.__new__(type(self))
-        twin.__dict__ = self.__dict__.copy()
-        return twin
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Self]:
-        """A copy of the estimator to be trained, whose attributes are published at once.
-
-        They are once the block has ended. If it raises, nothing has happened: neither to
-        the estimator nor to a random state that is a parameter of it.
-        """
-        trainee, before = self._snapshot(), self.__dict__.copy()
-        seeds: Any = self.random_state
-        state = (
-            seeds.get_state(legacy=False)
-            if isinstance(seeds, np.random.RandomState)
-            else None
-        )
-        # For callbacks of this package.
-        self._trainee = trainee
-        try:
-            yield trainee
-            self._publish(before, trainee.__dict__)
-        except BaseException:
-            self.__dict__.pop("_trainee", None)
-            if state is not None:
-                seeds.set_state(state)
-            raise
-
-    def _publish(self, before: dict[str, Any], after: dict[str, Any]) -> None:
-        """Take over what has changed, in one step that no other thread can come between."""
-        now = self.__dict__ | _changes(before, after)
-        gone = {*UNDER_WAY, *(before.keys() - after.keys())}
-        self.__dict__ = {name: value for name, value in now.items() if name not in gone}
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A fit that is under way stays where it is.
-        state: dict[str, Any] = super().__getstate__()
-        return {name: v for name, v in state.items() if name not in UNDER_WAY}
-
     def _validate(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
     ) -> tuple[Any, Any, np.ndarray]:
@@ -346,7 +297,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         given = hook["estimator"].__dict__
         end = hook | {
             "reconstruction_attributes": lambda: (
-                _changes(given, self.__dict__) | self._attributes(training) | {"_run": None}
+                changes(given, self.__dict__) | self._attributes(training) | {"_run": None}
             )
         }
         last = self.history_[-1] if self.n_iter_ else None
@@ -605,16 +556,14 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 
     def _logits(self, X: Any) -> np.ndarray:
         """Outputs of the last layer, of shape (n_samples, n_outputs_)."""
-        X = validated(self, X, reset=False)
+        return self._outputs(validated(self, X, reset=False))
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The same of samples that are sound."""
         network = self._fitted_network()
         with Workers(self.n_jobs) as workers:
             logits = network.logits(X, np.arange(X.shape[0]), workers)
         return _finite(logits)
-
-
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What is in one dict and is another object, or none, in the one before."""
-    return {k: v for k, v in after.items() if k not in before or before[k] is not v}
 
 
 def _finite(logits: np.ndarray) -> np.ndarray:

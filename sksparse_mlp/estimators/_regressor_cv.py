@@ -97,8 +97,8 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
-        mean = self._mean_prediction(X)
-        return self._shown(self.estimators_[0], mean)
+        fitted = self._published()
+        return fitted._shown(fitted.estimators_[0], fitted._mean_prediction(X))
 
     # --- targets ----------------------------------------------------------------------
 
