@@ -181,7 +181,7 @@ class Checkpoint:
             return
         fit, trainee = self._fits[estimator], estimator._trainee
         run = trainee._run
-        fit.data = _digests(trainee, run.given)
+        fit.data = _digests(trainee, run)
         fit.seen = _signature(self.path)
         found = self._find(type(estimator))
         if found is None:
@@ -292,21 +292,25 @@ def _start(estimator: Any) -> str | None:
     return _digest(**network_arrays(estimator._fitted_network()))
 
 
-def _digests(estimator: Any, given: Any) -> dict[str, str]:
+def _digests(estimator: Any, run: Any) -> dict[str, str]:
     """Digests of the data, as training sees them."""
-    X = given.X
-    parts = {"X": X}
-    if sparse.issparse(X):
-        parts = {name: getattr(X, name) for name in ("data", "indices", "indptr")}
-        parts["shape"] = np.array(X.shape)
-    targets = {"codes": given.y}
+    parts = [run.given]
+    if run.validation is not None and not run.is_split:
+        parts.append(run.validation)
+    X = {f"{k}{n}": a for k, part in enumerate(parts) for n, a in _arrays(part.X).items()}
+    targets = {f"codes{k}": part.y for k, part in enumerate(parts)}
     if estimator._has_single_labels:
         targets["classes"] = plain_labels(estimator.classes_, "classes_")
-    return {
-        "X": _digest(**parts),
-        "y": _digest(**targets),
-        "sample_weight": _digest(weights=given.weights),
-    }
+    weights = {f"weights{k}": part.weights for k, part in enumerate(parts)}
+    return {"X": _digest(**X), "y": _digest(**targets), "sample_weight": _digest(**weights)}
+
+
+def _arrays(X: Any) -> dict[str, np.ndarray]:
+    """The arrays that samples consist of."""
+    if not sparse.issparse(X):
+        return {"X": X}
+    parts = {name: getattr(X, name) for name in ("data", "indices", "indptr")}
+    return parts | {"shape": np.array(X.shape)}
 
 
 def _as_it_is(estimator: Any) -> Any:
@@ -317,7 +321,7 @@ def _as_it_is(estimator: Any) -> Any:
 
 
 def _state(run: Any, fit: _Fit) -> RunState:
-    training, apart = run.training, run.validation is not None
+    training, apart = run.training, run.is_split
     return RunState(
         parameters=fit.parameters,
         data=fit.data,
@@ -338,7 +342,7 @@ def _check_fits(run: Any, path: Path, loaded: Any, state: RunState) -> None:
         network.sizes != training.network.sizes
         or network.dtype != training.network.dtype
         or loaded.n_iter_ >= training.n_epochs + state.finished
-        or len(rows) != (0 if run.validation is None else 2)
+        or len(rows) != (2 if run.is_split else 0)
         or any(part.max() >= len(run.given.y) for part in rows)
     ):
         raise ValueError(f"The content of {path} does not fit its description; delete it.")

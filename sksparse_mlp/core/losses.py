@@ -42,6 +42,17 @@ class CrossEntropy:
 
     score = staticmethod(accuracy)
 
+    @classmethod
+    def predictions(cls, logits: np.ndarray) -> np.ndarray:
+        """What losses are of: class probabilities."""
+        probabilities: np.ndarray = cls.predict_proba(logits)
+        return probabilities
+
+    @staticmethod
+    def predict_proba(logits: np.ndarray) -> np.ndarray:
+        """Class probabilities from logits."""
+        raise NotImplementedError
+
     @staticmethod
     def seen_of(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """The probability of each sample's class index."""
@@ -148,6 +159,8 @@ class SquaredError:
     def predict(outputs: np.ndarray) -> np.ndarray:
         """The outputs themselves, of shape (n_samples, n_outputs)."""
         return outputs
+
+    predictions = predict
 
     @staticmethod
     def seen_of(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:

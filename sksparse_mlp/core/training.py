@@ -87,6 +87,11 @@ class Training:
         Whether the records have the score of the training samples.
     records_gradient_flow : bool
         Whether they have the effective gradient flow of some of these.
+    stops_early : bool
+        Whether validation samples, if there are any, decide when training stops and
+        which network is the best.
+    criterion : callable or None
+        Score of the predictions for the validation samples; None takes their loss.
     epoch, n_updates, n_seen : int
         Epochs, updates and samples so far.
     diverged, finished : bool
@@ -108,6 +113,8 @@ class Training:
     data_rng: np.random.Generator
     records_train_score: bool = False
     records_gradient_flow: bool = False
+    stops_early: bool = True
+    criterion: Callable[[np.ndarray], float] | None = None
     epoch: int = 0
     n_updates: int = 0
     n_seen: int = 0
@@ -207,7 +214,7 @@ class Training:
                 # While inputs leave, neither the best network nor a plateau is known.
                 settled = not self.evolution.is_selecting
                 is_best = settled and self.patience.update(progress)
-                if is_best and validation is not None:
+                if is_best and validation is not None and self.stops_early:
                     self.best = self.network.copy()
                 plateau = self.patience.is_exhausted() and self.learning_rate.on_plateau()
                 self.finished = plateau or remaining == 0
@@ -253,10 +260,26 @@ class Training:
         """Enter the scores in the record; return what training should raise."""
         if self.records_train_score:
             record["train_score"] = self._score(samples, workers)
+        loss: float = record["loss"]
         if validation is None:
-            loss: float = record["loss"]
             return -loss
-        score = record["validation_score"] = self._score(validation, workers)
+        progress = self._validate(record, validation, workers)
+        return progress if self.stops_early else -loss
+
+    def _validate(
+        self, record: dict[str, Any], validation: Samples, workers: Workers
+    ) -> float:
+        """Enter loss and score of the validation samples; return what counts of them."""
+        rows, loss = validation.rows, self.network.loss
+        y, weights = validation.y[rows], validation.weights[rows]
+        logits = self.network.logits(validation.X, rows, workers)
+        predictions = loss.predictions(logits)
+        losses = loss.losses_of(y, loss.seen_of(y, predictions))
+        mean = record["validation_loss"] = float(np.average(losses, weights=weights))
+        if self.criterion is None:
+            record["validation_score"] = loss.score(y, loss.predict(logits), weights)
+            return -mean
+        record["validation_score"] = score = self.criterion(predictions)
         return score
 
     def _train_epoch(
@@ -430,3 +453,8 @@ class Run:
     given: Samples
     samples: Samples
     validation: Samples | None = None
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the validation samples are some of those given to learn from."""
+        return self.validation is not None and self.validation.X is self.given.X

@@ -25,6 +25,7 @@ from sksparse_mlp.estimators._docstrings import with_shared_sections
 from sksparse_mlp.estimators._input import in_reach, validated
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.estimators._predictor import ClassPredictor, decoded
+from sksparse_mlp.estimators._stand_ins import ClassPredictions
 from sksparse_mlp.initializers import Initializer
 from sksparse_mlp.topology import Growth, ImportancePruning
 
@@ -132,6 +133,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         beta_2: float = 0.999,
         adam_epsilon: float = 1e-8,
         early_stopping: bool = False,
+        scoring: str | Callable[..., float] = "loss",
         validation_fraction: float = 0.2,
         n_iter_no_change: float = 10,
         tol: float = 1e-4,
@@ -172,6 +174,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             beta_2=beta_2,
             adam_epsilon=adam_epsilon,
             early_stopping=early_stopping,
+            scoring=scoring,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
             tol=tol,
@@ -467,6 +470,15 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         codes = np.zeros(y.size, np.intp)
         codes[rows] = self._codes(y[rows])
         return codes
+
+    def _decoded(self, y: np.ndarray) -> np.ndarray:
+        return decoded(y, self.classes_)
+
+    def _shown(self, predictions: np.ndarray) -> np.ndarray:
+        return predictions
+
+    def _stand_in(self, predictions: np.ndarray) -> ClassPredictions:
+        return ClassPredictions(self.classes_, self.multilabel_, predictions)
 
     def _split(self, samples: Samples, rng: np.random.Generator) -> tuple[Samples, ...]:
         """Training and validation parts; of single labels stratified, with every class."""

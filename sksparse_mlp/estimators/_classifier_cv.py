@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
@@ -12,40 +12,9 @@ from sklearn.multiclass import OneVsRestClassifier
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 from sksparse_mlp.estimators._cross_validated import BaseSparseMLPCV
 from sksparse_mlp.estimators._docstrings import with_shared_sections
-from sksparse_mlp.estimators._predictor import decoded
 
 # Of the logistic regressions: enough for standardised features.
 MAX_ITER = 300
-
-
-class ClassPredictions(ClassifierMixin, BaseEstimator):
-    """Predicts labels from class probabilities.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,)
-    multilabel : bool
-    probabilities : ndarray of shape (n_samples, n_classes)
-        What it predicts, whatever X is.
-    """
-
-    def __init__(self, classes: np.ndarray, multilabel: bool, probabilities: np.ndarray):
-        self.classes = classes
-        self.multilabel = multilabel
-        self.probabilities = probabilities
-        self.classes_ = classes
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        return self.probabilities
-
-    def predict(self, X: Any) -> np.ndarray:
-        probabilities = self.probabilities
-        if self.multilabel:
-            return (probabilities > 0.5).astype(np.intp)
-        return decoded(probabilities.argmax(axis=1), self.classes)
 
 
 @with_shared_sections
@@ -128,7 +97,10 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
             Labels, or an indicator matrix of dtype intp.
         """
         fitted = self._published()
-        return fitted._stand_in(fitted, fitted._mean_prediction(X)).predict(X)
+        predicted: np.ndarray = (
+            fitted.estimators_[0]._stand_in(fitted._mean_prediction(X)).predict(X)
+        )
+        return predicted
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities, the mean over the members.
@@ -189,13 +161,3 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
     def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
         probabilities: np.ndarray = model.predict_proba(X)
         return probabilities
-
-    def _predictions(self, network: Any, outputs: np.ndarray) -> np.ndarray:
-        probabilities: np.ndarray = network._loss().predict_proba(outputs)
-        return probabilities
-
-    def _shown(self, network: Any, predictions: np.ndarray) -> np.ndarray:
-        return predictions
-
-    def _stand_in(self, network: Any, predictions: np.ndarray) -> ClassPredictions:
-        return ClassPredictions(network.classes_, network.multilabel_, predictions)

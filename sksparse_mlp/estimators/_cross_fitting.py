@@ -1,14 +1,12 @@
 """One fit of a cross-fitted ensemble, from what the user gave to what is fitted."""
 
 import warnings
-from functools import partial
 from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 
@@ -66,7 +64,6 @@ class Task:
             self._teams,
             max(member.n_epochs for team in self._teams for member in team.members),
             self._left_out,
-            ensemble._predictions,
             self._judge,
             Patience(ensemble.n_iter_no_change, ensemble.min_updates),
         )
@@ -95,18 +92,17 @@ class Task:
 
     def _blended(self, winner: Team) -> dict[str, Any]:
         """The predictions of samples left out, and what they consist of."""
-        ensemble, share = self._ensemble, winner.best.share
-        predictions = winner.predictions
+        predictions, share = winner.predictions, winner.best.share
         if share < 1:
             predictions = blend(share, predictions, self._linear_oof)
         predictions = predictions.astype(self.X.dtype, copy=False)
         rows = self._counting
-        fitted = ensemble._stand_in(self._network, predictions[rows])
+        fitted = self._network._stand_in(predictions[rows])
         score = fitted.score(self.X[rows], self.y[rows], self._weights[rows])
         return {
             "network_share_": share,
             "linear_estimators_": self._linear if share < 1 else None,
-            "oof_predictions_": ensemble._shown(self._network, predictions),
+            "oof_predictions_": self._network._shown(predictions),
             "oof_score_": score,
         }
 
@@ -204,10 +200,8 @@ class Task:
         ensemble, samples, rows = self._ensemble, self._samples, self._counting
         if ensemble.scoring in (None, "loss"):
             return LossJudge(self._network._loss(), samples.y, samples.weights, rows)
-        scorer = ensemble.scoring
-        scorer = get_scorer(scorer) if isinstance(scorer, str) else scorer
-        stand_in = partial(ensemble._stand_in, self._network)
-        return ScorerJudge(scorer, stand_in, self.X, self.y, sample_weight, rows)
+        stand_in = self._network._stand_in
+        return ScorerJudge(ensemble.scoring, stand_in, self.X, self.y, sample_weight, rows)
 
     def _fit_linear(self) -> None:
         """Fit the linear models of the folds, and let them be judged."""

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -178,20 +177,8 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         """An unfitted linear model."""
 
     @abstractmethod
-    def _predictions(self, network: Any, outputs: np.ndarray) -> np.ndarray:
-        """Probabilities, or targets as the loss takes them, of a network's outputs."""
-
-    @abstractmethod
     def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
         """The same of a linear model."""
-
-    @abstractmethod
-    def _shown(self, network: Any, predictions: np.ndarray) -> np.ndarray:
-        """Predictions as the user sees them."""
-
-    @abstractmethod
-    def _stand_in(self, network: Any, predictions: np.ndarray) -> Any:
-        """A fitted estimator that has no other predictions than these."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -298,7 +285,7 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
             model of its fold, so that their mean is what the ensemble predicts.
         """
         fitted = self._published()
-        shown = partial(fitted._shown, fitted.estimators_[0])
+        shown = fitted.estimators_[0]._shown
         return np.stack([shown(p) for p in fitted._member_predictions(X)])
 
     def _member_predictions(self, X: Any) -> list[np.ndarray]:
@@ -309,7 +296,7 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         """What member k predicts, with the linear model of its fold."""
         network = self.estimators_[k]
         outputs = network._outputs(X)
-        own = self._predictions(network, outputs)
+        own: np.ndarray = network._loss().predictions(outputs)
         if self.linear_estimators_ is None:
             return own
         linear = self._linear_predictions(self.linear_estimators_[k], X)

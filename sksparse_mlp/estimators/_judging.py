@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import get_scorer
 
 from sksparse_mlp.core.losses import Loss
 
@@ -142,8 +143,9 @@ class ScorerJudge(Judge):
 
     Parameters
     ----------
-    scorer : callable
-        Of (estimator, X, y), and of ``sample_weight`` where there are weights.
+    scoring : str or callable
+        A scorer's name, or a function of (estimator, X, y), and of ``sample_weight``
+        where there are weights.
     stand_in : callable
         Makes of predictions an estimator that has no others.
     X, y, sample_weight : array-like
@@ -154,7 +156,7 @@ class ScorerJudge(Judge):
 
     def __init__(
         self,
-        scorer: Callable[..., float],
+        scoring: str | Callable[..., float],
         stand_in: Callable[[np.ndarray], Any],
         X: Any,
         y: Any,
@@ -162,7 +164,8 @@ class ScorerJudge(Judge):
         rows: np.ndarray,
     ):
         super().__init__(rows)
-        self._scorer, self._stand_in = scorer, stand_in
+        self._scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+        self._stand_in = stand_in
         self._data = X[rows], y[rows]
         self._weights = {}
         if sample_weight is not None:

@@ -63,12 +63,13 @@ class Member:
         return finished
 
     def advance(self, n_epochs: int) -> np.ndarray:
-        """Train for up to so many epochs; return the outputs for the rows left out."""
+        """Train for up to so many epochs; return predictions for the rows left out."""
         for record in islice(self._epochs, n_epochs):
             self.estimator._record(record)
         network = self._training.network
-        outputs: np.ndarray = network.logits(self._X, self.left_out, self._workers)
-        return outputs
+        logits = network.logits(self._X, self.left_out, self._workers)
+        predictions: np.ndarray = network.loss.predictions(logits)
+        return predictions
 
     def keep(self) -> None:
         """Remember the network as it is."""

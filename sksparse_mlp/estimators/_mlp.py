@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -26,6 +27,9 @@ from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
 from sksparse_mlp.estimators._input import in_reach, relative, validated
 from sksparse_mlp.estimators._transaction import Transactional, changes
 from sksparse_mlp.serialization._arrays import exported, imported
+
+# Updates without improvement of the validation samples before training can stop.
+MIN_UPDATES = 100
 
 
 class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator):
@@ -56,7 +60,8 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         One record per epoch: ``epoch`` (from 0), ``loss`` (with "liset" that of the
         network and its shortcuts), ``zeta``, ``learning_rate``, ``slopes``,
         ``n_connections`` and ``n_inputs`` (connections and input neurons in use at its
-        end), ``seconds``, ``validation_score`` with early stopping, what `record` asks
+        end), ``seconds``, ``validation_loss`` (without penalty) and ``validation_score``
+        where there are validation samples, what `record` asks
         for, and of the evolution in or after the epoch ``n_pruned``, ``n_grown``,
         ``turnover`` (grown connections as a share of all) and ``evolution_seconds``.
     loss_curve_ : list of float
@@ -133,8 +138,29 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         tags.input_tags.sparse = True
         return tags
 
+    @abstractmethod
+    def _shown(self, predictions: np.ndarray) -> np.ndarray:
+        """Predictions that the loss takes, as the user sees them."""
+
+    @abstractmethod
+    def _decoded(self, y: np.ndarray) -> np.ndarray:
+        """What `_encoded` was made of."""
+
+    @abstractmethod
+    def _stand_in(self, predictions: np.ndarray) -> Any:
+        """A fitted estimator that has no other predictions than these."""
+
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -147,6 +173,9 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
             of labels per sample; for regression numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. A sample of weight zero is left out.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Validation samples, of the same features, kinds of targets and weights. They
+            are judged after every epoch, and decide with `early_stopping`.
 
         Returns
         -------
@@ -166,8 +195,9 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
                 X, y, sample_weight, reset=not continued
             )
             trainee._take_targets(y[weights > 0], continued=continued)
+            validation = trainee._validation(X_val, y_val, sample_weight_val, X.dtype)
             trainee._run = trainee._prepare_fit(
-                trainee._samples(*data), continued=continued
+                trainee._samples(*data), validation, continued=continued
             )
             hook = {"estimator": self, "X": X, "y": y, "metadata": metadata}
             with Workers(self.n_jobs) as workers:
@@ -203,6 +233,22 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         weights = relative(self._weighted(y, in_reach(weights))).astype(X.dtype)
         rows = np.flatnonzero(weights)
         return Samples(X, self._encoded(y, rows, X.dtype), weights, rows)
+
+    def _validation(
+        self, X: Any, y: Any, sample_weight: Any, dtype: np.dtype
+    ) -> Samples | None:
+        """The validation samples that `fit` was given, None without any."""
+        if X is None and y is None and sample_weight is None:
+            return None
+        if X is None or y is None:
+            raise ValueError("Validation samples need both X_val and y_val.")
+        X, y, weights = self._validate(X, y, sample_weight, reset=False)
+        rows = np.flatnonzero(weights)
+        if not rows.size:
+            raise ValueError("No validation sample has any weight in sample_weight_val.")
+        self._check_targets(y[rows])
+        weights, y = relative(weights).astype(dtype), self._encoded(y, rows, dtype)
+        return Samples(X.astype(dtype, copy=False), y, weights, rows)
 
     def _targets(self, X: Any, y: Any) -> Any:
         """What the loss of the fitted network takes of the targets of all samples."""
@@ -243,21 +289,45 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         )
         return tuple(replace(samples, rows=part) for part in parts)
 
-    def _prepare_fit(self, samples: Samples, *, continued: bool) -> Run:
+    def _prepare_fit(
+        self, samples: Samples, validation: Samples | None = None, *, continued: bool
+    ) -> Run:
         """Training, with samples to train on and to validate with."""
-        run = Run(self._begin(samples, continued=continued), samples, samples)
+        run = Run(self._begin(samples, continued=continued), samples, samples, validation)
         counts = samples.as_counts(run.training.batch_size)
         if self.shuffle and counts is not None:
             # One batch holds everything, so that order and repetition mean nothing.
             run.samples = samples.repeated(counts)
-        if self.early_stopping:
+        if self.early_stopping and validation is None:
             run.samples, run.validation = self._split(run.samples, run.training.data_rng)
+        self._prepare_validation(run)
         if self.history_:
             run.training.n_seen = getattr(self, "_n_seen", 0)
         self.n_iter_ = 0
         # What partial_fit would continue from is no longer true.
         self.__dict__.pop("_training", None)
         return run
+
+    def _prepare_validation(self, run: Run) -> None:
+        """Say when training stops and what its validation samples are judged by."""
+        training, validation = run.training, run.validation
+        training.stops_early = self.early_stopping
+        if validation is None or not self.early_stopping:
+            return
+        n_updates = math.ceil(run.samples.rows.size / training.batch_size)
+        training.patience.limit = max(self.n_iter_no_change, MIN_UPDATES // n_updates)
+        if self.scoring != "loss":
+            training.criterion = self._criterion(validation)
+
+    def _criterion(self, validation: Samples) -> Callable[[np.ndarray], float]:
+        """The score of predictions for the validation samples."""
+        scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
+        X, weights = validation.X[validation.rows], validation.weights[validation.rows]
+        y = self._decoded(validation.y[validation.rows])
+        weighted = {} if (weights == 1).all() else {"sample_weight": weights}
+        return lambda predictions: float(
+            scorer(self._stand_in(predictions), X, y, **weighted)
+        )
 
     def _prepare_partial_fit(self, samples: Samples) -> Training:
         """Training that continues where the previous partial_fit stopped."""

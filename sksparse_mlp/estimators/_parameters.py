@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 
 from sksparse_mlp.activations import ACTIVATIONS, Activation
@@ -134,9 +135,13 @@ class Parameters:
         Stabiliser of "adam" (`epsilon` in MLPClassifier).
 
     early_stopping : bool, default=False
-        Whether `fit` sets validation samples apart, stops when the `score` on them no
-        longer improves, and restores the weights and the topology of the best epoch (the
-        last of equally good ones).
+        Whether `fit` stops when the validation samples say so, by `scoring`, and restores
+        the weights and the topology of the best epoch (the last of equally good ones).
+        These samples are set apart, unless `fit` gets `X_val`.
+
+    scoring : str or callable, default="loss"
+        What validation samples are judged by with `early_stopping`: their loss, or the
+        name of one of scikit-learn's scorers, or a function of (estimator, X, y).
 
     validation_fraction : float, default=0.2
         Share of the samples set apart. Where each has one label they are stratified, and
@@ -144,7 +149,8 @@ class Parameters:
 
     n_iter_no_change : int or numpy.inf, default=10
         Training stops after more than so many epochs in a row without improvement of
-        the loss, or of the validation score with `early_stopping`.
+        the loss, or with `early_stopping` of what `scoring` says of the validation
+        samples, and then not before 100 updates without.
 
     tol : float, default=0.0001
         Smallest change that counts as an improvement.
@@ -204,6 +210,7 @@ class Parameters:
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "adam_epsilon": [Interval(Real, 0, None, closed="neither")],
         "early_stopping": ["boolean"],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [
             Interval(Integral, 1, None, closed="left"),
@@ -249,6 +256,7 @@ class Parameters:
         beta_2: float = 0.999,
         adam_epsilon: float = 1e-8,
         early_stopping: bool = False,
+        scoring: str | Callable[..., float] = "loss",
         validation_fraction: float = 0.2,
         n_iter_no_change: float = 10,
         tol: float = 1e-4,
@@ -287,6 +295,7 @@ class Parameters:
         self.beta_2 = beta_2
         self.adam_epsilon = adam_epsilon
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol

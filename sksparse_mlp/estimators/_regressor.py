@@ -14,6 +14,7 @@ from sksparse_mlp.estimators._docstrings import with_shared_sections
 from sksparse_mlp.estimators._input import validated
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.estimators._predictor import TargetPredictor
+from sksparse_mlp.estimators._stand_ins import TargetPredictions
 
 
 @with_shared_sections
@@ -119,7 +120,7 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
             As the `y` of the training, of the dtype of the weights.
         """
         fitted = self._published()
-        return fitted._logits(X).reshape(-1, *fitted._target_shape)
+        return fitted._shown(fitted._logits(X))
 
     def predictor(self) -> TargetPredictor:
         """Make an object that predicts without validation, in some tens of microseconds.
@@ -149,6 +150,15 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
 
     def _loss(self) -> type[SquaredError]:
         return SquaredError
+
+    def _shown(self, predictions: np.ndarray) -> np.ndarray:
+        return predictions.reshape(-1, *self._target_shape)
+
+    def _decoded(self, y: np.ndarray) -> np.ndarray:
+        return self._shown(y)
+
+    def _stand_in(self, predictions: np.ndarray) -> TargetPredictions:
+        return TargetPredictions(self._shown(predictions))
 
     def _n_outputs(self) -> int:
         return math.prod(self._target_shape)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
@@ -13,25 +13,6 @@ from sksparse_mlp.estimators._regressor import SparseMLPRegressor
 
 # Of the ridge regressions where they are solved by iteration.
 TOL = 1e-10
-
-
-class TargetPredictions(RegressorMixin, BaseEstimator):
-    """Predicts what it is told.
-
-    Parameters
-    ----------
-    predictions : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        What it predicts, whatever X is.
-    """
-
-    def __init__(self, predictions: np.ndarray):
-        self.predictions = predictions
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def predict(self, X: Any) -> np.ndarray:
-        return self.predictions
 
 
 @with_shared_sections
@@ -98,7 +79,8 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
         fitted = self._published()
-        return fitted._shown(fitted.estimators_[0], fitted._mean_prediction(X))
+        predicted: np.ndarray = fitted.estimators_[0]._shown(fitted._mean_prediction(X))
+        return predicted
 
     # --- targets ----------------------------------------------------------------------
 
@@ -117,13 +99,3 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
     def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
         predictions: np.ndarray = model.predict(X)
         return predictions.reshape(X.shape[0], -1)
-
-    def _predictions(self, network: Any, outputs: np.ndarray) -> np.ndarray:
-        predictions: np.ndarray = network._loss().predict(outputs)
-        return predictions
-
-    def _shown(self, network: Any, predictions: np.ndarray) -> np.ndarray:
-        return predictions.reshape(-1, *network._target_shape)
-
-    def _stand_in(self, network: Any, predictions: np.ndarray) -> TargetPredictions:
-        return TargetPredictions(self._shown(network, predictions))

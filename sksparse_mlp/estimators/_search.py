@@ -57,8 +57,6 @@ class Search:
     n_epochs : int
         Most that any has.
     left_out : LeftOut
-    predictions_of : callable
-        Of a network and the outputs of its last layer.
     judge : callable
         Gives the verdict on predictions of all samples left out.
     patience : Patience
@@ -69,12 +67,11 @@ class Search:
         teams: list[Team],
         n_epochs: int,
         left_out: LeftOut,
-        predictions_of: Callable[[Any, np.ndarray], np.ndarray],
         judge: Callable[[np.ndarray], Verdict],
         patience: Patience,
     ):
         self._running = list(teams)
-        self._left_out, self._predictions_of = left_out, predictions_of
+        self._left_out = left_out
         self._judge, self._patience = judge, patience
         slowest = min(team.updates_per_epoch for team in teams)
         self._tick = math.ceil(UPDATES_PER_VERDICT / slowest)
@@ -106,11 +103,11 @@ class Search:
     def _advance(self, n_epochs: int, parallel: Parallel) -> None:
         members = [member for team in self._running for member in team.members]
         tasks = (delayed(member.advance)(n_epochs) for member in members)
-        outputs = iter(parallel(tasks))
+        predictions = iter(parallel(tasks))
         for team in self._running:
-            parts = [self._predictions_of(m.estimator, next(outputs)) for m in team.members]
-            predictions = self._left_out.together(parts)
-            team.take(predictions, self._judge(predictions), n_epochs)
+            parts = [next(predictions) for _ in team.members]
+            together = self._left_out.together(parts)
+            team.take(together, self._judge(together), n_epochs)
 
     def _dismiss(self, epoch: int) -> None:
         """Let those go that are done, or behind as a rung is reached."""
