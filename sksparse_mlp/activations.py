@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator, Interval, StrOptions
 from sksparse_mlp.core import kernels
 
 __all__ = [

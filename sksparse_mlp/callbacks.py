@@ -1,4 +1,4 @@
-"""Callbacks for `set_callbacks` of the networks, beside those of scikit-learn."""
+"""Callbacks for `set_callbacks` of the networks, beside those of scikit-learn >= 1.9."""
 
 import copy
 import os
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from sksparse_mlp._sklearn import check_callback_support
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import (
     RunState,
@@ -82,6 +83,8 @@ class Checkpoint:
         data, sample weights or, with ``warm_start=True``, another starting network; if a
         parameter cannot be kept in plain arrays; if neither the file nor the one before
         can be read.
+    ImportError
+        If scikit-learn is older than 1.9, which has no callbacks.
     TypeError
         If `path` is no path. From `fit`, if the estimator is none of this package.
     OSError
@@ -130,6 +133,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1):
+        check_callback_support("Checkpoint")
         whole = isinstance(every, int | np.integer) and not isinstance(every, bool)
         if not whole or every < 1:
             raise ValueError(f"every must be a positive number of epochs, got {every!r}.")

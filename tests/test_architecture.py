@@ -80,9 +80,30 @@ def test_core_knows_only_itself():
 def test_data_sets_are_a_leaf():
     package = {module for module in FILES if module.startswith("sksparse_mlp.datasets")}
     for module in package:
-        assert own_imports(module) <= package, module
+        assert own_imports(module) <= package | {"sksparse_mlp._sklearn"}, module
     for module in FILES.keys() - package:
         assert not own_imports(module) & package, module
+
+
+def is_private_or_new(name):
+    """Whether another version of scikit-learn may lack what is imported by this name."""
+    parts = name.split(".")
+    return any(part.startswith("_") for part in parts) or parts[1] == "callback"
+
+
+def scikit_learn_names(module):
+    """Full names of what a module imports from scikit-learn."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "sklearn":
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            yield from (name for name in names if name.startswith("sklearn."))
+
+
+def test_one_place_has_all_private_names_of_scikit_learn():
+    private = {m for m in FILES if any(map(is_private_or_new, scikit_learn_names(m)))}
+    assert private == {"sksparse_mlp._sklearn"}
 
 
 def test_only_the_leaf_for_clusters_uses_dask():

@@ -11,13 +11,12 @@ import distributed
 import numpy as np
 from dask.base import compute, is_dask_collection
 from dask.delayed import Delayed, delayed
-from sklearn.base import ClassifierMixin, _fit_context, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, compute_class_weight
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator, Interval, StrOptions, _fit_context
 from sksparse_mlp.callbacks import Checkpoint
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._cluster import (
