@@ -25,5 +25,7 @@ def small_folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def examples_find_small_data(request, monkeypatch):
     if isinstance(request.node, pytest.DoctestItem):
+        if request.node.name.startswith("sksparse_mlp.callbacks."):
+            pytest.importorskip("sklearn.callback")
         folder = request.getfixturevalue("small_folder")
         monkeypatch.setenv(FOLDER_VARIABLE, str(folder))

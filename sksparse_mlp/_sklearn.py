@@ -5,11 +5,12 @@ scikit-learn may break, and one file mends it.
 """
 
 import os
+from inspect import signature
 from typing import Any, Self
 
 import numpy as np
 import sklearn
-from sklearn import base
+from sklearn import base, utils
 from sklearn.base import _fit_context
 from sklearn.datasets._base import (
     RemoteFileMetadata,
@@ -70,6 +71,7 @@ __all__ = [
     "check_callback_support",
     "check_matplotlib_support",
     "check_pandas_support",
+    "compute_class_weight",
     "validate_parameter_constraints",
     "validate_params",
 ]
@@ -109,6 +111,22 @@ def _check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> np.ndarra
     weights: np.ndarray = validation._check_sample_weight(sample_weight, X, **kwargs)
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights
+
+
+def compute_class_weight(
+    class_weight: Any, *, classes: np.ndarray, y: np.ndarray, sample_weight: np.ndarray
+) -> np.ndarray:
+    """scikit-learn's weights of sorted classes; version 1.6 knows no sample weights."""
+    compute: Any = utils.compute_class_weight
+    weights: np.ndarray
+    if "sample_weight" in signature(compute).parameters:
+        weights = compute(class_weight, classes=classes, y=y, sample_weight=sample_weight)
+        return weights
+    weights = compute(class_weight, classes=classes, y=y)
+    if isinstance(class_weight, str):
+        totals = np.bincount(np.searchsorted(classes, y), weights=sample_weight)
+        weights = sample_weight.sum() / (len(classes) * totals)
     return weights
 
 

@@ -152,28 +152,10 @@ class Checkpoint:
                 "Checkpoint is a callback of the networks of this package and not of "
                 f"{type(estimator).__name__}; set it on the network inside."
             )
-        self._check_folder()
+        check_folder(self.path)
         parameters = encoded_parameters(estimator)
         parameters = {name: text for name, text in parameters.items() if name not in FREE}
         self._fits[estimator] = _Fit(parameters, _start(estimator))
-
-    def _check_folder(self) -> None:
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"Checkpoint writes to {self.path}, but there is no folder "
-                f"{self.path.parent}. Make it, or give another path."
-            )
-        if self.path.is_dir():
-            raise IsADirectoryError(
-                f"Checkpoint writes to {self.path}, which is a folder; add a file's name."
-            )
-        try:
-            _npz.remove_leftovers(self.path)
-        except OSError as error:
-            raise type(error)(
-                f"Checkpoint cannot write to the folder {self.path.parent} ({error}). Make "
-                "it writable, or give another path."
-            ) from error
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Forget the fit."""
@@ -272,6 +254,26 @@ class Checkpoint:
             ) from error
         fit.seen, fit.intact = _signature(self.path), True
         fit.finished = run.training.finished
+
+
+def check_folder(path: Path) -> None:
+    """Raise an OSError unless a checkpoint can be written to the path."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"Checkpoint writes to {path}, but there is no folder {path.parent}. Make it, "
+            "or give another path."
+        )
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"Checkpoint writes to {path}, which is a folder; add a file's name."
+        )
+    try:
+        _npz.remove_leftovers(path)
+    except OSError as error:
+        raise type(error)(
+            f"Checkpoint cannot write to the folder {path.parent} ({error}). Make it "
+            "writable, or give another path."
+        ) from error
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, is_multilabel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksparse_mlp._sklearn import StrOptions, _fit_context
+from sksparse_mlp._sklearn import StrOptions, _fit_context, compute_class_weight
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
