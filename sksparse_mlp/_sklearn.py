@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import sklearn
-from sklearn import base, utils
+from sklearn import base, datasets, utils
 from sklearn.base import _fit_context
 from sklearn.datasets._base import (
     RemoteFileMetadata,
@@ -72,6 +72,7 @@ __all__ = [
     "check_matplotlib_support",
     "check_pandas_support",
     "compute_class_weight",
+    "make_classification",
     "validate_parameter_constraints",
     "validate_params",
 ]
@@ -97,13 +98,30 @@ class BaseEstimator(base.BaseEstimator):
         return site and site + page
 
 
+def _too_old(what: str, version: str) -> ImportError:
+    return ImportError(
+        f"{what} scikit-learn {version} or newer; installed is {sklearn.__version__}. "
+        f"Upgrade it: pip install 'scikit-learn>={version}'."
+    )
+
+
+def _takes(function: Any, parameter: str) -> bool:
+    return parameter in signature(function).parameters
+
+
 def check_callback_support(caller: str) -> None:
     """Raise an ImportError if this scikit-learn has no callbacks."""
     if not HAS_CALLBACKS:
-        raise ImportError(
-            f"{caller} needs the callbacks of scikit-learn 1.9 or newer; installed is "
-            f"{sklearn.__version__}. Upgrade it: pip install 'scikit-learn>=1.9'."
-        )
+        raise _too_old(f"{caller} needs the callbacks of", "1.9")
+
+
+def make_classification(*args: Any, return_X_y: bool, **kwargs: Any) -> Any:
+    """scikit-learn's, which before version 1.7 tells nothing of its features."""
+    if _takes(datasets.make_classification, "return_X_y"):
+        kwargs["return_X_y"] = return_X_y
+    elif not return_X_y:
+        raise _too_old("return_X_y=False needs", "1.7")
+    return datasets.make_classification(*args, **kwargs)
 
 
 def _check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> np.ndarray:
@@ -120,7 +138,7 @@ def compute_class_weight(
     """scikit-learn's weights of sorted classes; version 1.6 knows no sample weights."""
     compute: Any = utils.compute_class_weight
     weights: np.ndarray
-    if "sample_weight" in signature(compute).parameters:
+    if _takes(compute, "sample_weight"):
         weights = compute(class_weight, classes=classes, y=y, sample_weight=sample_weight)
         return weights
     weights = compute(class_weight, classes=classes, y=y)
@@ -148,7 +166,24 @@ if not HAS_CALLBACKS:
         """Stands where scikit-learn has no callbacks: fits without, and says so."""
 
         def set_callbacks(self, *callbacks: Any) -> Self:
-            check_callback_support(f"{type(self).__name__}.set_callbacks")
+            """Refuse callbacks, which need scikit-learn 1.9 or newer.
+
+            Parameters
+            ----------
+            *callbacks : callback instances
+                None can be set.
+
+            Returns
+            -------
+            self : estimator instance
+
+            Raises
+            ------
+            ImportError
+                If any are given.
+            """
+            if callbacks:
+                check_callback_support(f"{type(self).__name__}.set_callbacks")
             return self
 
         def _init_callback_context(self, **task: Any) -> _NoCallbacks:

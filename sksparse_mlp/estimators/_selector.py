@@ -116,9 +116,11 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         sklearn.utils.metadata_routing.MetadataRouter
         """
+        # Before version 1.9.1 a Pipeline asks for what fit_transform routes.
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        mapping.add(caller="fit_transform", callee="fit")
         return MetadataRouter(owner=self).add(
-            estimator=self._network(),
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            estimator=self._network(), method_mapping=mapping
         )
 
     @_fit_context(prefer_skip_nested_validation=False)
