@@ -233,12 +233,15 @@ def page():
     return "\n\n".join([PROLOGUE.rstrip(), *map(section, names)]) + "\n"
 
 
+PAGES = {"architecture.md": page, "rooms.svg": picture}
+
+
 def write(folder):
     """Write the page and the picture, unless they are there as they shall be."""
-    for name, text in (("architecture.md", page()), ("rooms.svg", picture())):
+    for name, make in PAGES.items():
         path = folder / name
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        if not path.exists() or path.read_text() != make():
+            path.write_text(make())
 
 
 if __name__ == "__main__":
