@@ -12,7 +12,7 @@ PACKAGE = sorted((ROOT / "sksparse_mlp").rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "paper.md", *DOCS.rglob("guide/*.md")]
 PAGES += [path for path in DOCS.glob("*.md") if path.stem != "bibliography"]
 # "Mocanu et al. 2018", "Kingma and Ba, 2014", "Guyon, *Design of ..*, 2003".
-NAME = r"(?<![\w-])([A-Z][A-Za-z]+)"
+NAME = r"(?<![\w-])([A-Z][a-z]+(?:[A-Z][a-z]+)?)"
 MORE = r"(?:,? (?:et al\.|(?:and )?[A-Z][a-z]+))*"
 TITLE = r"(?:\*[^*]+\*,?[^,\d]{0,60}\d{0,3},? )?"
 CITED = re.compile(rf"{NAME}{MORE},? {TITLE}\(?((?:19|20)\d\d)\b")
