@@ -165,8 +165,9 @@ class Checkpoint:
         """Before training: go on from the file, if there is one."""
         if context.task_name != "fit":
             return
-        fit, run = self._fits[estimator], estimator._run
-        fit.data = _digests(estimator, run.given)
+        fit, trainee = self._fits[estimator], estimator._trainee
+        run = trainee._run
+        fit.data = _digests(trainee, run.given)
         fit.seen = _signature(self.path)
         found = self._find(type(estimator))
         if found is None:
@@ -175,20 +176,21 @@ class Checkpoint:
         self._check_same(fit, path, state)
         _check_fits(run, path, loaded, state)
         fit.intact, fit.finished = path == self.path, state.finished
-        _resume(estimator, loaded, state)
+        _resume(trainee, loaded, state)
         if estimator.verbose:
-            print(f"Going on after epoch {len(estimator.history_) - 1} from {path}.")
+            print(f"Going on after epoch {len(trainee.history_) - 1} from {path}.")
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """After an epoch and after training: write the file, if it is time."""
         is_epoch = context.task_name == "epoch"
-        if estimator._run.training.finished:
+        trainee = estimator._trainee
+        if trainee._run.training.finished:
             # Only after the last epoch the best network is in its place.
             is_due = not is_epoch
         else:
-            is_due = is_epoch and estimator.n_iter_ % self.every == 0
+            is_due = is_epoch and trainee.n_iter_ % self.every == 0
         if is_due:
-            self._write(estimator)
+            self._write(self._fits[estimator], trainee)
 
     def _find(self, cls: type) -> tuple[Path, Any, RunState] | None:
         """Path, estimator and run of the newest intact checkpoint, None without any."""
@@ -238,11 +240,11 @@ class Checkpoint:
                 f"{_npz.previous_of(self.path)} to start anew."
             )
 
-    def _write(self, estimator: Any) -> None:
-        fit, run = self._fits[estimator], estimator._run
+    def _write(self, fit: _Fit, trainee: Any) -> None:
+        run = trainee._run
         if fit.finished:
             return
-        arrays = estimator_arrays(_as_it_is(estimator)) | run_arrays(_state(run, fit))
+        arrays = estimator_arrays(_as_it_is(trainee)) | run_arrays(_state(run, fit))
         try:
             if _signature(self.path) != fit.seen:
                 raise FileExistsError(f"{self.path} is not as it was left")

@@ -295,7 +295,9 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         partitions: Partitions,
         shares: list[float],
     ) -> Rounds:
-        training = estimator._new_training(partitions.dtype, continued=False)
+        training = estimator._new_training(
+            partitions.dtype, continued=False, n_samples=partitions.n_samples
+        )
         training.evolution.attach(training.network)
         return Rounds(
             client,

@@ -211,7 +211,7 @@ class Parameters:
         ],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
-        "record": ["array-like", tuple],
+        "record": ["array-like", tuple, str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "n_jobs": [None, Integral],

@@ -352,12 +352,11 @@ def _estimator(cls: type[Any], reader: Reader) -> Any:
     estimator.n_iter_ = _whole(metadata["n_iter"], "n_iter", 0, len(estimator.history_))
     vars(estimator).update(_network_attributes(reader, ""))
     _take_targets(estimator, reader, metadata)
+    estimator.n_features_in_ = estimator.coefs_[0].shape[0]
     network = _checked_network(estimator)
-    estimator.n_features_in_ = network.sizes[0]
     # Raises where hidden_layer_sizes are none.
     estimator._layer_sizes()
     vars(estimator).update(estimator._network_attributes(network))
-    vars(estimator).update(estimator._history_attributes())
     _take_features(estimator, reader)
     if reader.has("training/"):
         estimator._training = _training(reader, network)
