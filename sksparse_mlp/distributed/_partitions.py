@@ -12,9 +12,9 @@ from dask.base import is_dask_collection
 from dask.delayed import Delayed, delayed
 from dask.utils import is_dataframe_like, is_series_like
 from scipy import sparse
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
+from sksparse_mlp._sklearn import _safe_indexing
 from sksparse_mlp.distributed._cluster import large_graphs_allowed
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 from sksparse_mlp.estimators._input import sound

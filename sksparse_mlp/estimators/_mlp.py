@@ -10,13 +10,17 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    _check_sample_weight,
+    _fit_context,
+)
 from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.samples import Samples
