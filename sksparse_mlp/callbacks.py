@@ -1,4 +1,4 @@
-"""Callbacks for `set_callbacks` of the networks, beside those of scikit-learn."""
+"""Callbacks for `set_callbacks` of the networks, beside those of scikit-learn >= 1.9."""
 
 import copy
 import os
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from sksparse_mlp._sklearn import check_callback_support
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import (
     RunState,
@@ -82,6 +83,8 @@ class Checkpoint:
         data, sample weights or, with ``warm_start=True``, another starting network; if a
         parameter cannot be kept in plain arrays; if neither the file nor the one before
         can be read.
+    ImportError
+        If scikit-learn is older than 1.9, which has no callbacks.
     TypeError
         If `path` is no path. From `fit`, if the estimator is none of this package.
     OSError
@@ -130,6 +133,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1):
+        check_callback_support("Checkpoint")
         whole = isinstance(every, int | np.integer) and not isinstance(every, bool)
         if not whole or every < 1:
             raise ValueError(f"every must be a positive number of epochs, got {every!r}.")
@@ -148,28 +152,10 @@ class Checkpoint:
                 "Checkpoint is a callback of the networks of this package and not of "
                 f"{type(estimator).__name__}; set it on the network inside."
             )
-        self._check_folder()
+        check_folder(self.path)
         parameters = encoded_parameters(estimator)
         parameters = {name: text for name, text in parameters.items() if name not in FREE}
         self._fits[estimator] = _Fit(parameters, _start(estimator))
-
-    def _check_folder(self) -> None:
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"Checkpoint writes to {self.path}, but there is no folder "
-                f"{self.path.parent}. Make it, or give another path."
-            )
-        if self.path.is_dir():
-            raise IsADirectoryError(
-                f"Checkpoint writes to {self.path}, which is a folder; add a file's name."
-            )
-        try:
-            _npz.remove_leftovers(self.path)
-        except OSError as error:
-            raise type(error)(
-                f"Checkpoint cannot write to the folder {self.path.parent} ({error}). Make "
-                "it writable, or give another path."
-            ) from error
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Forget the fit."""
@@ -272,6 +258,26 @@ class Checkpoint:
         fit.finished = run.training.finished
 
 
+def check_folder(path: Path) -> None:
+    """Raise an OSError unless a checkpoint can be written to the path."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"Checkpoint writes to {path}, but there is no folder {path.parent}. Make it, "
+            "or give another path."
+        )
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"Checkpoint writes to {path}, which is a folder; add a file's name."
+        )
+    try:
+        _npz.remove_leftovers(path)
+    except OSError as error:
+        raise type(error)(
+            f"Checkpoint cannot write to the folder {path.parent} ({error}). Make it "
+            "writable, or give another path."
+        ) from error
+
+
 def _signature(path: Path) -> tuple[int, ...] | None:
     """What tells a file from others that were at the same path, None if there is none."""
     try:
@@ -294,14 +300,14 @@ def _start(estimator: Any) -> str | None:
 
 def _digests(estimator: Any, run: Any) -> dict[str, str]:
     """Digests of the data, as training sees them."""
-    parts = [run.given]
+    parts = {"": run.given}
     if run.validation is not None and not run.is_split:
-        parts.append(run.validation)
-    X = {f"{k}{n}": a for k, part in enumerate(parts) for n, a in _arrays(part.X).items()}
-    targets = {f"codes{k}": part.y for k, part in enumerate(parts)}
+        parts["_val"] = run.validation
+    X = {n + end: a for end, part in parts.items() for n, a in _arrays(part.X).items()}
+    targets = {f"codes{end}": part.y for end, part in parts.items()}
     if estimator._has_single_labels:
         targets["classes"] = plain_labels(estimator.classes_, "classes_")
-    weights = {f"weights{k}": part.weights for k, part in enumerate(parts)}
+    weights = {f"weights{end}": part.weights for end, part in parts.items()}
     return {"X": _digest(**X), "y": _digest(**targets), "sample_weight": _digest(**weights)}
 
 

@@ -97,7 +97,8 @@ def mlp():
 
 @pytest.fixture
 def recorder():
-    """The class of the recording callback."""
+    """The class of the recording callback, where scikit-learn has callbacks."""
+    pytest.importorskip("sklearn.callback")
     return Recorder
 
 

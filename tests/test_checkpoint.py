@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.callback import ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -20,6 +19,8 @@ from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector
 from sksparse_mlp.activations import GAReLU
 from sksparse_mlp.callbacks import Checkpoint
 from sksparse_mlp.serialization import _npz
+
+callback = pytest.importorskip("sklearn.callback")
 
 EPOCHS = 8
 
@@ -581,7 +582,7 @@ def test_parameters_that_cannot_be_kept_are_refused_before_any_work(
 
 def test_callback_is_shared_by_clones_and_pickled(mlp, multiclass, path):
     checkpoint = Checkpoint(path, every=3)
-    model = mlp().set_callbacks(checkpoint, ScoringMonitor(scoring="accuracy"))
+    model = mlp().set_callbacks(checkpoint, callback.ScoringMonitor(scoring="accuracy"))
     assert clone(model)._skl_callbacks[0] is checkpoint
     copy = pickle.loads(pickle.dumps(model.fit(*multiclass)))._skl_callbacks[0]
     assert (copy.path, copy.every) == (path, 3)

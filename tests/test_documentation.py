@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from everything import REGISTRIES
 
 import sksparse_mlp
 from sksparse_mlp import (
@@ -20,18 +21,8 @@ from sksparse_mlp import (
     schedules,
     topology,
 )
-from sksparse_mlp.core import learning_rates, optimizers
 
 README = Path(__file__).parents[1] / "README.md"
-REGISTRIES = {
-    "activation": activations.ACTIVATIONS,
-    "zeta_schedule": schedules.ZETA_SCHEDULES,
-    "growth": topology.GROWTHS,
-    "pruning": topology.PRUNINGS,
-    "init": initializers.INITIALIZERS,
-    "learning_rate": learning_rates.LEARNING_RATES,
-    "solver": optimizers.OPTIMIZERS,
-}
 
 
 by_network = pytest.mark.parametrize(

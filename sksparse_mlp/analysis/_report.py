@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.utils import column_or_1d
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 import sksparse_mlp
+from sksparse_mlp._sklearn import check_matplotlib_support
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
 from sksparse_mlp.analysis._layer_classifier import LayerAccuracies, layer_accuracies

@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.datasets import get_data_home
-from sklearn.datasets._base import _convert_data_dataframe
 from sklearn.utils import Bunch
-from sklearn.utils._optional_dependencies import check_pandas_support
-from sklearn.utils._param_validation import (
+
+from sksparse_mlp._sklearn import (
     Interval,
     StrOptions,
+    _convert_data_dataframe,
+    check_pandas_support,
     validate_parameter_constraints,
 )
-
 from sksparse_mlp.datasets._archives import read_arrays, write_arrays
 from sksparse_mlp.datasets._registry import DATA_SETS, DataSet
 from sksparse_mlp.datasets._samples import as_samples, check_published, exact

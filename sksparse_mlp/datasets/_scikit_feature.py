@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from scipy.io import loadmat
-from sklearn.datasets._base import RemoteFileMetadata, _fetch_remote
+
+from sksparse_mlp._sklearn import RemoteFileMetadata, _fetch_remote
 
 FOLDER = "https://jundongl.github.io/scikit-feature/files/datasets/"
 

@@ -9,11 +9,10 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import compute_class_weight
-from sklearn.utils._param_validation import StrOptions
+from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, is_multilabel
 
+from sksparse_mlp._sklearn import StrOptions, _fit_context, compute_class_weight
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,

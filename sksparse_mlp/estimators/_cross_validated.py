@@ -7,13 +7,19 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
+from sklearn.base import clone
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    HasMethods,
+    Interval,
+    Options,
+    StrOptions,
+    _fit_context,
+)
 from sksparse_mlp.estimators._cross_fitting import Task
 from sksparse_mlp.estimators._input import validated
 from sksparse_mlp.estimators._judging import blend

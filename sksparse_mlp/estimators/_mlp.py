@@ -10,14 +10,18 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    _check_sample_weight,
+    _fit_context,
+)
 from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.samples import Samples
@@ -244,8 +248,6 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
             raise ValueError("Validation samples need both X_val and y_val.")
         X, y, weights = self._validate(X, y, sample_weight, reset=False)
         rows = np.flatnonzero(weights)
-        if not rows.size:
-            raise ValueError("No validation sample has any weight in sample_weight_val.")
         self._check_targets(y[rows])
         weights, y = relative(weights).astype(dtype), self._encoded(y, rows, dtype)
         return Samples(X.astype(dtype, copy=False), y, weights, rows)

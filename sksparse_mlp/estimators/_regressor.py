@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.base import MultiOutputMixin, RegressorMixin
 
+from sksparse_mlp._sklearn import _fit_context
 from sksparse_mlp.core.losses import SquaredError
 from sksparse_mlp.estimators._docstrings import with_shared_sections
 from sksparse_mlp.estimators._input import validated

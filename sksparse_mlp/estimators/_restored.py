@@ -93,8 +93,9 @@ def _check_sizes(estimator: Any, shapes: list[tuple[int, int]], n_outputs: int) 
             )
     if shapes[-1][1] != n_outputs:
         raise ValueError(
-            f"coefs_[{len(shapes) - 1}] has shape {shapes[-1]}: its {shapes[-1][1]} outputs "
-            f"do not fit targets that need {n_outputs} ({estimator._targets_text()})."
+            f"coefs_[{len(shapes) - 1}] has shape {shapes[-1]}: its {shapes[-1][1]} "
+            f"outputs do not fit targets that need {n_outputs} "
+            f"({estimator._targets_text()})."
         )
 
 

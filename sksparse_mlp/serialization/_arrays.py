@@ -9,6 +9,7 @@ import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -43,6 +44,8 @@ COUNTERS = ("optimizer", "learning_rate_factor", "patience", *WHOLE)
 OTHERS = ("n_connections", "data_stream", "topology_stream", "n_skip_updates")
 # Numbers that every record of the history has.
 NUMBERS = ("loss", "n_pruned", "n_grown", "turnover", "evolution_seconds")
+# Parameters that are newer than the format.
+LATER = ("scoring",)
 # What the description of a run has, beside its arrays.
 DATA = ("X", "y", "sample_weight")
 RUN = ("parameters", "data", "start", "finished", "diverged")
@@ -398,11 +401,18 @@ def _take_targets(estimator: Any, reader: Reader, metadata: dict[str, Any]) -> N
 
 
 def _unfitted(cls: type[Any], parameters: dict[Any, Any]) -> Any:
+    parameters = _later(cls) | parameters
     if sorted(parameters, key=str) != cls._get_param_names():
         raise ValueError(f"its parameters are not those of {cls.__name__}")
     estimator = cls(**parameters)
     estimator._validate_params()
     return estimator
+
+
+def _later(cls: type[Any]) -> dict[str, Any]:
+    """The parameters that files of earlier versions do not have, as they were then."""
+    known = signature(cls).parameters
+    return {name: known[name].default for name in LATER if name in known}
 
 
 def _history(records: list[Any]) -> list[dict[str, Any]]:
@@ -630,6 +640,8 @@ def _run(estimator: Any, reader: Reader) -> RunState:
         raise ValueError("run/state does not describe a run")
     if not hasattr(estimator, "_training"):
         raise ValueError("training/state is missing")
+    later = {name: dumps(value) for name, value in _later(type(estimator)).items()}
+    state["parameters"] = later | state["parameters"]
     rows: dict[str, Any] = {
         name: _rows(reader, f"run/{name}") if reader.has(f"run/{name}") else None
         for name in ("rows", "validation_rows")

@@ -131,7 +131,7 @@ REFUSED = {
     "no samples": ({"y_val": ["0"]}, "X_val"),
     "no weight": (
         {"X_val": np.zeros((1, 64)), "y_val": ["0"], "sample_weight_val": [0]},
-        "sample_weight_val",
+        "non-zero",
     ),
 }
 
