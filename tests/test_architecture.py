@@ -11,7 +11,7 @@ from numba.core.caching import NullCache
 from numba.extending import is_jitted
 
 import sksparse_mlp
-from sksparse_mlp.core import kernels, spinning
+from sksparse_mlp.core import compilation, kernels, spinning
 
 ROOT = Path(sksparse_mlp.__file__).parent
 FILES = {
@@ -106,11 +106,10 @@ def test_families_use_only_the_bottom_of_core(family):
 
 
 def test_only_the_bottom_of_core_uses_numba():
-    assert {module for module in FILES if uses(module, "numba")} == {
-        kernels.__name__,
-        spinning.__name__,
-    }
-    assert not own_imports(spinning.__name__)
+    bottom = {module.__name__ for module in (compilation, kernels, spinning)}
+    assert {module for module in FILES if uses(module, "numba")} == bottom
+    for module in (kernels, spinning):
+        assert own_imports(module.__name__) == {compilation.__name__}
     users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
     assert users == {"sksparse_mlp.core.workers"}
 
@@ -124,6 +123,7 @@ def functions_of(module):
 
 def assert_cached(function):
     assert not isinstance(function._cache, NullCache), function.__name__
+    assert isinstance(function._cache, compilation._Cache), function.__name__
     assert function.targetoptions["nogil"], function.__name__
 
 
