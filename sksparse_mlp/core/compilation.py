@@ -79,7 +79,7 @@ class _Troubles:
         self._is_told = False
 
     def note(self, folder: str, error: Exception) -> None:
-        """Take note: warnings may be errors, and end neither an import nor a compilation."""
+        """Take note: warnings may be errors, which must end no import or compilation."""
         self._text = (
             f"Compiled code cannot be kept in, or taken from, {folder} "
             f"({type(error).__name__}: {error!s:.200}). It is compiled anew, in memory, "

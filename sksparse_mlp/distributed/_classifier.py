@@ -4,6 +4,7 @@ import copy
 import math
 import warnings
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Self
 
 import dask.array as da
@@ -18,7 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp._sklearn import BaseEstimator
-from sksparse_mlp.callbacks import Checkpoint
+from sksparse_mlp.callbacks import check_writable, checked_place
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._cluster import (
     check_workers,
@@ -258,7 +259,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
                 "n_iter_no_change and tol act on the mean loss."
             )
         if self.checkpoint is not None:
-            Checkpoint(self.checkpoint)._check_folder()
+            check_writable(checked_place(Path(self.checkpoint).absolute()))
         return estimator
 
     def _weigh(

@@ -541,10 +541,10 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         network = self._fitted_network()
         with Workers(self.n_jobs) as workers:
             logits = network.logits(X, np.arange(X.shape[0]), workers)
-        return _finite(logits)
+        return finite_outputs(logits)
 
 
-def _finite(logits: np.ndarray) -> np.ndarray:
+def finite_outputs(logits: np.ndarray) -> np.ndarray:
     """The outputs, unless some are too large for predictions to be made of them."""
     # Half the range, so that differences of outputs are finite too.
     limit = np.finfo(logits.dtype).max / 2
