@@ -594,7 +594,7 @@ class Slow:
 
 
 def search(n_jobs, *callbacks):
-    network = SparseMLPClassifier((20, 10), max_iter=10, random_state=0)
+    network = SparseMLPClassifier((20, 10), epsilon=2, max_iter=10, random_state=0)
     network.set_callbacks(*callbacks)
     return GridSearchCV(network, {"zeta": [0.0, 0.3]}, cv=2, n_jobs=n_jobs)
 

@@ -44,15 +44,15 @@ class Predictor:
         if sparse.issparse(X):
             raise TypeError("A predictor takes dense arrays only; use X.toarray().")
         X = self._checked(X)
-        return finite_outputs(self._network.logits(X, np.arange(X.shape[0]), self._workers))
+        logits = self._network.logits(X, np.arange(X.shape[0]), self._workers)
+        return finite_outputs(logits)
 
-    def _checked(self, X: Any) -> np.ndarray:
+    def _checked(self, given: Any) -> np.ndarray:
         """Samples as the network takes them."""
-        given = np.asarray(X)
-        if given.dtype.kind == "c":
+        if np.iscomplexobj(given):
             raise ValueError("X must have real numbers, got complex ones.")
         with np.errstate(over="ignore"):
-            X = np.ascontiguousarray(given, self._network.dtype)
+            X: np.ndarray = np.ascontiguousarray(given, self._network.dtype)
         if X.ndim != 2 or X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X must have shape (n_samples, {self.n_features_in_}), got {X.shape}; "
