@@ -49,6 +49,7 @@ test-wheel: dist
 nightly: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.reliability.fuzz --cases 5000 --seed $(SEED)
 	$(BIN)/python -m benchmarks.reliability.concurrency
+	$(BIN)/python -m benchmarks.reliability.attacks
 
 # Known vulnerabilities of what is installed; asks the package index for them.
 audit: $(VENV)/dev.installed

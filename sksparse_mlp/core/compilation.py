@@ -40,7 +40,8 @@ def kept(jit: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _keep(dispatcher: Any) -> None:
     function = dispatcher.py_func
     try:
-        dispatcher._cache = _Cache(function)
+        with put_off():
+            dispatcher._cache = _Cache(function)
     # Numba's search for a folder fails in many ways, with frozen programs more than with
     # others, and its classes may have changed.
     except Exception as error:

@@ -547,9 +547,9 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 def finite_outputs(logits: np.ndarray) -> np.ndarray:
     """The outputs, unless some are too large for predictions to be made of them."""
     # Half the range, so that differences of outputs are finite too.
-    limit = np.finfo(logits.dtype).max / 2
-    overflown = np.flatnonzero(~(np.abs(logits) <= limit).all(axis=1))
-    if overflown.size:
+    sound = np.abs(logits) <= np.finfo(logits.dtype).max / 2
+    if not sound.all():
+        overflown = np.flatnonzero(~sound.all(axis=1))
         raise ValueError(
             f"The network's outputs overflow {logits.dtype} for {overflown.size} of "
             f"{len(logits)} samples, the first of which is {overflown[0]}: their features "

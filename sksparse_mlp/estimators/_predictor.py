@@ -49,10 +49,13 @@ class Predictor:
 
     def _checked(self, given: Any) -> np.ndarray:
         """Samples as the network takes them."""
-        if np.iscomplexobj(given):
-            raise ValueError("X must have real numbers, got complex ones.")
-        with np.errstate(over="ignore"):
-            X: np.ndarray = np.ascontiguousarray(given, self._network.dtype)
+        X: np.ndarray = given
+        if getattr(given, "dtype", None) is not self._network.dtype:
+            if np.iscomplexobj(given):
+                raise ValueError("X must have real numbers, got complex ones.")
+            with np.errstate(over="ignore"):
+                X = np.asarray(given, self._network.dtype)
+        X = np.ascontiguousarray(X)
         if X.ndim != 2 or X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X must have shape (n_samples, {self.n_features_in_}), got {X.shape}; "

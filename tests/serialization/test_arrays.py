@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import time
 import tracemalloc
 import warnings
@@ -692,6 +693,26 @@ def test_only_regular_files_are_read(tmp_path):
     for path in (tmp_path / "pipe.npz", "/dev/zero"):
         with pytest.raises(ValueError, match="it is no regular file"):
             SparseMLPClassifier.from_arrays(path)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there are no alarms")
+def test_an_alarm_while_a_file_is_read_is_no_damage(mlp, multiclass, tmp_path, monkeypatch):
+    def ring(*args):
+        raise TimeoutError("alarm")
+
+    np.savez(tmp_path / "network.npz", **mlp().fit(*multiclass).export_arrays())
+    named_array = _npz._named_array
+    monkeypatch.setattr(
+        _npz,
+        "_named_array",
+        lambda *args: signal.raise_signal(signal.SIGALRM) or named_array(*args),
+    )
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with pytest.raises(TimeoutError, match="alarm"):
+            SparseMLPClassifier.from_arrays(tmp_path / "network.npz")
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_memory_mapped_networks_are_exported(mlp, multiclass, tmp_path):
