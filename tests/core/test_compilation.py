@@ -21,6 +21,8 @@ from sksparse_mlp.core import compilation
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
 
+# Of random damage; `make nightly` asks for more.
+N_CASES = int(os.environ.get("CASES", "20"))
 SOURCE = """
 from numba import njit
 from sksparse_mlp.core.compilation import kept
@@ -106,7 +108,7 @@ def test_damaged_files_are_written_anew(damage, suffix, folder):
 
 
 @settings(
-    max_examples=20,
+    max_examples=N_CASES,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

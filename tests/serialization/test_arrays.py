@@ -659,10 +659,12 @@ def test_names_that_come_twice_are_refused(text):
         _values.loads(text)
 
 
+# `make nightly` asks for more.
+N_CASES = int(os.environ.get("CASES", "20"))
 PIECES = ["[]", "{}", '{"a":1}', "[[]]", '{"tuple":[]}', "1", "0.5", '""', '"abc"', "null"]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=2 * N_CASES, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4), st.integers(0, 3))
 def test_reading_text_takes_memory_in_proportion(pieces, depth):
     text = ",".join(pieces * (200_000 // len(pieces)))
