@@ -15,10 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import config
-from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.compiler_lock import global_compiler_lock
 
 from sksparse_mlp.core.signals import put_off
+
+try:
+    from numba.core.caching import FunctionCache, IndexDataCacheFile
+    from numba.core.compiler_lock import global_compiler_lock
+except ImportError:
+    # Numba may rename what is its own: then no code is kept, and no fork waits.
+    FunctionCache = IndexDataCacheFile = object  # type: ignore[assignment, misc]
+    global_compiler_lock = None  # type: ignore[assignment]
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -168,7 +174,7 @@ class _Cache(FunctionCache):
 
 _nesting, _troubles = _Nesting(), _Troubles()
 
-if hasattr(os, "register_at_fork"):
+if global_compiler_lock is not None and hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,

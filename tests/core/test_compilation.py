@@ -200,6 +200,19 @@ def test_what_is_wrong_with_the_folder_does_not_break_off_a_compilation(folder):
     assert module.doubled(3) == 6
 
 
+def test_numba_may_rename_what_is_its_own(folder, monkeypatch):
+    monkeypatch.delattr(caching, "IndexDataCacheFile")
+    spec = importlib.util.spec_from_file_location("other", compilation.__file__)
+    other = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    monkeypatch.setitem(sys.modules, compilation.__name__, other)
+    module = imported(folder)
+    with pytest.warns(UserWarning, match="Compiled code cannot be kept"):
+        assert module.doubled(3) == 6
+    assert module.doubled(1.5) == 3
+    assert not folder.exists()
+
+
 def without_rights():
     """How to start a program that permissions count for, also where this one is root."""
     if os.geteuid() != 0:
