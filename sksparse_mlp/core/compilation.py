@@ -36,7 +36,8 @@ def kept(jit: Callable[[Any], Any]) -> Callable[[Any], Any]:
         dispatcher = jit(function)
         # Without compilation it is the function itself.
         if dispatcher is not function:
-            _keep(dispatcher)
+            with put_off():
+                _keep(dispatcher)
             dispatcher.compile = _undisturbed(dispatcher.compile)
         return dispatcher
 
@@ -46,8 +47,7 @@ def kept(jit: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _keep(dispatcher: Any) -> None:
     function = dispatcher.py_func
     try:
-        with put_off():
-            dispatcher._cache = _Cache(function)
+        dispatcher._cache = _Cache(function)
     # Numba's search for a folder fails in many ways, with frozen programs more than with
     # others, and its classes may have changed.
     except Exception as error:
@@ -60,12 +60,10 @@ def _undisturbed(compile_one: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A dispatcher's ``compile`` that neither signals nor warnings end halfway."""
 
     def compile_all(signature: Any) -> Any:
-        _nesting.depth += 1
         try:
-            with put_off():
+            with put_off(), _nesting:
                 return compile_one(signature)
         finally:
-            _nesting.depth -= 1
             if _nesting.depth == 0:
                 _troubles.tell()
 
@@ -76,6 +74,12 @@ class _Nesting(threading.local):
     """How many functions this thread is compiling, each for the one before."""
 
     depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.depth -= 1
 
 
 class _Troubles:
