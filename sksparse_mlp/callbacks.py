@@ -162,6 +162,9 @@ class Checkpoint:
     True
     """
 
+    # In pickles of 0.1.0, which had no folders.
+    _is_folder = False
+
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1):
         whole = isinstance(every, int | np.integer) and not isinstance(every, bool)
         if not whole or every < 1:
