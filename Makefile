@@ -73,6 +73,9 @@ test-wheel: dist
 nightly: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.reliability.fuzz --cases 5000 --seed $(SEED)
 	$(BIN)/python -m benchmarks.reliability.concurrency
+	$(BIN)/python -m benchmarks.reliability.attacks
+	CASES=1000 $(BIN)/python -m pytest -n0 tests/core/test_compilation.py \
+		tests/serialization/test_arrays.py -k "random_damage or in_proportion"
 
 # Known vulnerabilities of what is installed; asks the package index for them.
 audit: $(VENV)/dev.installed

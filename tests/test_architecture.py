@@ -9,7 +9,7 @@ from numba.core.caching import NullCache
 from numba.extending import is_jitted
 from pages import DOCS, program
 
-from sksparse_mlp.core import kernels, spinning
+from sksparse_mlp.core import compilation, kernels, spinning
 
 architecture = program("architecture")
 FILES = architecture.files()
@@ -116,11 +116,10 @@ def test_families_use_only_the_bottom_of_core():
 
 
 def test_only_the_bottom_of_core_uses_numba():
-    assert {module for module in FILES if uses(module, "numba")} == {
-        kernels.__name__,
-        spinning.__name__,
-    }
-    assert not architecture.own(GRAPH[spinning.__name__])
+    bottom = {module.__name__ for module in (compilation, kernels, spinning)}
+    assert {module for module in FILES if uses(module, "numba")} == bottom
+    for module in (kernels, spinning):
+        assert architecture.own(GRAPH[module.__name__]) == {compilation.__name__}
     users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
     assert users == {"sksparse_mlp.core.workers"}
 
@@ -134,6 +133,7 @@ def functions_of(module):
 
 def assert_cached(function):
     assert not isinstance(function._cache, NullCache), function.__name__
+    assert isinstance(function._cache, compilation._Cache), function.__name__
     assert function.targetoptions["nogil"], function.__name__
 
 

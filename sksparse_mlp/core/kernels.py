@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sksparse_mlp.core.compilation import kept
+
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-OPTIONS: Any = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
-kernel = njit(**OPTIONS)
+OPTIONS: Any = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+kernel = kept(njit(**OPTIONS))
 # A call with arrays as arguments costs as much as some of these functions do.
-inlined = njit(forceinline=True, **OPTIONS)
+inlined = kept(njit(forceinline=True, **OPTIONS))
 # Operations in the order in which they are written, to the last bit.
-exact = njit(**(OPTIONS | {"fastmath": False}))
+exact = kept(njit(**(OPTIONS | {"fastmath": False})))
 
 
 # --- sparse products: eight connections per pass over the batch -----------------------

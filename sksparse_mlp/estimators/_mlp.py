@@ -613,7 +613,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         network = self._fitted_network()
         with Workers(self.n_jobs) as workers:
             logits = network.logits(X, np.arange(X.shape[0]), workers)
-        return _finite(logits)
+        return finite_outputs(logits)
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -621,12 +621,12 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in after.items() if k not in before or before[k] is not v}
 
 
-def _finite(logits: np.ndarray) -> np.ndarray:
+def finite_outputs(logits: np.ndarray) -> np.ndarray:
     """The outputs, unless some are too large for predictions to be made of them."""
     # Half the range, so that differences of outputs are finite too.
-    limit = np.finfo(logits.dtype).max / 2
-    overflown = np.flatnonzero(~(np.abs(logits) <= limit).all(axis=1))
-    if overflown.size:
+    sound = np.abs(logits) <= np.finfo(logits.dtype).max / 2
+    if not sound.all():
+        overflown = np.flatnonzero(~sound.all(axis=1))
         raise ValueError(
             f"The network's outputs overflow {logits.dtype} for {overflown.size} of "
             f"{len(logits)} samples, the first of which is {overflown[0]}: their features "
