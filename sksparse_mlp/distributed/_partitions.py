@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_consistent_length
 from sksparse_mlp._sklearn import _safe_indexing
 from sksparse_mlp.distributed._cluster import large_graphs_allowed
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._input import sound
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import plain_labels
 
@@ -134,7 +135,7 @@ def _cut(X: Any, y: Any, sample_weight: Any, n_partitions: int) -> list[tuple[An
                 "collections."
             )
     check_consistent_length(X, y, sample_weight)
-    X = X.tocsr() if sparse.issparse(X) else X
+    X = sound(X).tocsr() if sparse.issparse(X) else X
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
     ends = np.linspace(0, n_rows, n_partitions + 1).astype(int)
 

@@ -194,7 +194,7 @@ class Assembly(Parameters, ABC):
         """Say if layers have outputs that no input can reach, for lack of connections."""
         counts = [n_connections(*pair, self.epsilon) for pair in pairwise(sizes)]
         poor = [
-            f"{count} for the {n_out} outputs of layer {k}"
+            f"{count or 'none'} for the {n_out} outputs of layer {k}"
             for k, (count, n_out) in enumerate(zip(counts, sizes[1:], strict=True))
             if count < n_out
         ]

@@ -77,6 +77,9 @@ def _checked(data: Any) -> Any:
     if data.format not in ("csr", "csc", "bsr"):
         return _checked(data.tocsr())
     indices, indptr = _whole(data.indices), _whole(data.indptr)
+    # Which SciPy does not look at where it seems to end before it begins.
+    if (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("indptr does not grow from row to row")
     fresh = made((np.asarray(data.data), indices, indptr), shape=data.shape, copy=False)
     fresh.check_format(full_check=True)
     return fresh

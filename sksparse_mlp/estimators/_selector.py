@@ -19,6 +19,7 @@ from sksparse_mlp._sklearn import (
     _set_random_states,
 )
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._input import sound
 
 
 class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -167,6 +168,24 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         importances: np.ndarray = self.estimator_.feature_importances_
         return importances
+
+    def transform(self, X: Any) -> Any:
+        """Keep the selected features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {ndarray, sparse matrix} of shape (n_samples, n_features_)
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, or is a malformed sparse matrix.
+        """
+        return super().transform(sound(X))
 
     def _network(self) -> Any:
         return SparseMLPClassifier() if self.estimator is None else self.estimator
