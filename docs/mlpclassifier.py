@@ -27,6 +27,14 @@ What else differs:
 - `coefs_` are sparse: `scipy.sparse` CSR arrays of shape (n_in, n_out). `coef.toarray()`
   makes one dense.
 - There is no `solver="lbfgs"`.
+- Data of one class are refused, where the dense class fits a constant.
+- Training that reaches `max_iter` gives no ConvergenceWarning: evolving networks are trained
+  for a planned number of epochs. One that diverges does, and keeps the last sound network
+  instead of weights that are not finite.
+- `partial_fit` goes on after a fit with `early_stopping`; it sets no samples apart.
+- Sample weights count by their ratios alone, so that the penalty `alpha` does not depend on
+  their scale.
+- A fit that ends by an error leaves the estimator as it was before.
 - `n_jobs` shares the work of one fit between threads, without any effect on the result.
 
 The table is made from the signatures of both classes; a dash means that a class does not
@@ -49,7 +57,7 @@ REMARKS = {
     "random_state": "the same role; the streams of numbers differ",
     "tol": SAME,
     "verbose": "the same; scikit-learn's callbacks give progress bars",
-    "warm_start": "the same, with the evolved topology",
+    "warm_start": 'the same, with the evolved topology; "invscaling" goes on from the samples seen',
     "momentum": SAME,
     "nesterovs_momentum": SAME,
     "early_stopping": "the same, and the best epoch's topology comes back with its weights",

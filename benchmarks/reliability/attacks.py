@@ -696,6 +696,278 @@ def a_report_that_cannot_be_written():
     assert not asked
 
 
+# --- fits that end by an error --------------------------------------------------------
+
+
+class StopError(Exception):
+    """What a callback raises."""
+
+
+def stop():
+    raise StopError
+
+
+def assert_old_network_answers(break_off, n_features=3000):
+    """That a refit on wider data that is broken off leaves the network as it was."""
+    X, _ = data()
+    model = fitted()
+    before = model.decision_function(X)
+    break_off(model, *data(n_features))
+    with refused(ValueError):
+        model.decision_function(data(n_features)[0])
+    assert (model.decision_function(X) == before).all()
+
+
+@attack("fits that fail")
+def a_refit_that_a_callback_ends():
+    """A callback raises during a refit on wider data."""
+
+    def refit(model, X, y):
+        with refused(StopError):
+            model.set_callbacks(At(1, stop)).fit(X, y)
+
+    assert_old_network_answers(refit)
+
+
+@attack("fits that fail")
+def a_refit_that_a_warning_ends():
+    """A warning of the package is an error, in a refit on wider data."""
+
+    def refit(model, X, y):
+        with refused(UserWarning), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.set_params(epsilon=1000).fit(X, y)
+
+    assert_old_network_answers(refit, n_features=40)
+
+
+@attack("fits that fail")
+def a_refit_that_an_alarm_ends():
+    """A signal handler raises during a refit on wider data."""
+
+    def refit(model, X, y):
+        with alarm(0.3):
+            model.set_params(max_iter=10**6, n_iter_no_change=10**6).fit(X, y)
+
+    assert_old_network_answers(refit)
+
+
+@attack("fits that fail")
+def a_refit_to_other_labels():
+    """A callback raises during a refit to other labels."""
+    X, y = data()
+    model = fitted().set_callbacks(At(1, stop))
+    with refused(StopError):
+        model.fit(X, y + 10)
+    assert set(model.predict(X)) <= {0, 1, 2}
+
+
+@attack("fits that fail")
+def a_first_fit():
+    """A callback raises during the first fit; predictions follow."""
+    from sklearn.exceptions import NotFittedError
+
+    model = network().set_callbacks(At(1, stop))
+    with refused(StopError):
+        model.fit(*data())
+    with refused(NotFittedError):
+        model.predict(data()[0])
+
+
+@attack("fits that fail")
+def an_interrupted_partial_fit():
+    """A signal handler raises during partial_fit, and training goes on."""
+    import copy
+
+    X, y = data()
+    model = network().partial_fit(X, y, classes=[0, 1, 2])
+    twin = copy.deepcopy(model)
+    with alarm(0.2):
+        model.partial_fit(np.tile(X, (50_000, 1)), np.tile(y, 50_000))
+    for each in (model, twin):
+        each.partial_fit(X, y)
+    assert (model.predict_proba(X) == twin.predict_proba(X)).all()
+
+
+# --- data and attributes that do not fit ----------------------------------------------
+
+
+def a_malformed_matrix():
+    from scipy import sparse
+
+    columns, ends = np.tile([1, 9], 50), np.arange(0, 101)
+    return sparse.csr_matrix((np.ones(100), columns, ends), shape=(100, 4))
+
+
+@attack("sparse data")
+def columns_that_do_not_exist_in_fit():
+    """A CSR matrix has a column that does not exist, in fit."""
+    with refused(ValueError):
+        network().fit(a_malformed_matrix(), data()[1])
+
+
+@attack("sparse data")
+def columns_that_do_not_exist_in_predict():
+    """A CSR matrix has a column that does not exist, in predict."""
+    with refused(ValueError):
+        fitted().predict(a_malformed_matrix())
+
+
+@attack("sparse data")
+def rows_that_end_before_they_begin():
+    """The row ends of a CSR matrix fall."""
+    matrix = a_malformed_matrix()
+    matrix.indices[:] = 1
+    matrix.indptr[50] = -8
+    with refused(ValueError):
+        fitted().predict(matrix)
+
+
+@attack("edited attributes")
+def weights_that_read_other_memory():
+    """An index in coefs_ points outside."""
+    model = fitted()
+    model.coefs_[0].indices[0] = 10**6
+    for use in (model.predict, lambda X: model.predictor().predict(X)):
+        with refused(ValueError, says="coefs_[0]"):
+            use(data()[0])
+
+
+@attack("edited attributes")
+def layers_of_another_width():
+    """The first matrix of coefs_ has fewer rows than there are features."""
+    from scipy import sparse
+
+    model = network().fit(*data(3000))
+    model.coefs_[0] = sparse.csr_array(model.coefs_[0][:4])
+    with refused(ValueError, says="coefs_[0]"):
+        model.decision_function(data(3000)[0])
+
+
+@attack("edited attributes")
+def fewer_classes_than_outputs():
+    """A label is taken out of classes_."""
+    model = fitted()
+    model.classes_ = model.classes_[:2]
+    with refused(ValueError, says="classes_"):
+        model.predict(data()[0])
+
+
+# --- sample weights -------------------------------------------------------------------
+
+
+def digits_score(weight):
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    model = network(hidden_layer_sizes=(64, 32), epsilon=20, max_iter=30)
+    return model.fit(X / 16, y, np.full(y.size, weight)).score(X / 16, y)
+
+
+@attack("sample weights")
+def weights_that_sum_to_one():
+    """Sample weights sum to one."""
+    assert abs(digits_score(1 / 1797) - digits_score(1.0)) < 0.02
+
+
+@attack("sample weights")
+def weights_at_the_ends_of_the_range():
+    """Sample weights are of 1e-38 or 1e307."""
+    X, y = data()
+    for dtype, weight in (("f4", 1e-38), ("f4", 1e38), ("f8", 1e-300), ("f8", 1e307)):
+        model = network().fit(X.astype(dtype), y, np.full(100, weight))
+        plain = network().fit(X.astype(dtype), y)
+        assert (model.predict(X) == plain.predict(X)).all()
+
+
+@attack("sample weights")
+def boosted_networks():
+    """AdaBoostClassifier boosts networks."""
+    from sklearn.datasets import load_digits
+    from sklearn.ensemble import AdaBoostClassifier
+
+    X, y = load_digits(return_X_y=True)
+    member = network(hidden_layer_sizes=(64, 32), epsilon=20, max_iter=30)
+    model = AdaBoostClassifier(member, n_estimators=2, random_state=0)
+    assert model.fit(X / 16, y).score(X / 16, y) > 0.95
+
+
+# --- arrays that others hold ----------------------------------------------------------
+
+
+@attack("shared arrays")
+def read_only_arrays_go_on():
+    """An estimator of read-only arrays goes on training."""
+    import pickle
+
+    X, y = data(300)
+    model = network(epsilon=100).partial_fit(X, y, classes=[0, 1, 2])
+    buffers = []
+    text = pickle.dumps(model, 5, buffer_callback=buffers.append)
+    copy = pickle.loads(text, buffers=[bytes(buffer.raw()) for buffer in buffers])
+    assert copy.partial_fit(X, y).loss_ == model.partial_fit(X, y).loss_
+
+
+@attack("shared arrays")
+def a_shallow_copy_goes_on():
+    """A shallow copy trains on, and then the original."""
+    import copy
+
+    X, y = data()
+    model = network().partial_fit(X, y, classes=[0, 1, 2])
+    twin = copy.deepcopy(model)
+    copy.copy(model).partial_fit(X, y)
+    for each in (model, twin):
+        each.partial_fit(X, y)
+    assert (model.predict_proba(X) == twin.predict_proba(X)).all()
+
+
+@attack("shared arrays")
+def a_memory_map_is_exported():
+    """An estimator of memory maps is exported and made anew."""
+    import joblib
+
+    with tempfile.TemporaryDirectory() as folder:
+        joblib.dump(fitted(), Path(folder) / "model.joblib")
+        model = joblib.load(Path(folder) / "model.joblib", mmap_mode="r")
+        copy = type(model).from_arrays(model.export_arrays())
+        assert (copy.predict(data()[0]) == model.predict(data()[0])).all()
+
+
+# --- parameters -----------------------------------------------------------------------
+
+
+@attack("parameters")
+def very_many_epochs():
+    """max_iter is a billion, in partial_fit."""
+    model = network(max_iter=10**9).partial_fit(*data(), classes=[0, 1, 2])
+    assert len(model.history_) == 1
+
+
+@attack("parameters")
+def a_steep_rate():
+    """power_t is a thousand."""
+    network(learning_rate="invscaling", power_t=1000.0, solver="sgd").fit(*data())
+
+
+@attack("parameters")
+def a_class_as_schedule():
+    """zeta_schedule is a class and no instance."""
+    from sksparse_mlp.schedules import Cosine
+
+    with refused(ValueError, says="Cosine()"):
+        network(zeta_schedule=Cosine).fit(*data())
+
+
+@attack("parameters")
+def epsilon_as_that_of_adam():
+    """epsilon is meant as MLPClassifier has it."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        network(epsilon=1e-8).fit(*data())
+    assert any("adam_epsilon" in str(warning.message) for warning in told)
+
+
 # --- running them ---------------------------------------------------------------------
 
 

@@ -136,6 +136,7 @@ def _text(value: Any) -> np.ndarray:
 
 def plain_labels(values: np.ndarray, name: str) -> np.ndarray:
     """Labels or names as an array that needs no pickle."""
+    values = np.asarray(values)
     plain = values.astype(str) if values.dtype.kind == "O" else values
     plain = plain.astype(plain.dtype.newbyteorder("="))
     try:

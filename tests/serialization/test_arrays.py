@@ -120,6 +120,7 @@ WAYS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:epsilon=0.2 leaves too few connections")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("way", WAYS)
 def test_estimator_comes_back_as_it_was(mlp, multiclass, tmp_path, way, dtype):
