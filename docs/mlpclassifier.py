@@ -28,9 +28,9 @@ What else differs:
   makes one dense.
 - There is no `solver="lbfgs"`.
 - Data of one class are refused, where the dense class fits a constant.
-- Training that reaches `max_iter` gives no ConvergenceWarning: evolving networks are trained
-  for a planned number of epochs. One that diverges does, and keeps the last sound network
-  instead of weights that are not finite.
+- Training that reaches `max_iter` gives no ConvergenceWarning: evolving networks are
+  trained for a planned number of epochs. Training that diverges gives one, and keeps the
+  last sound network instead of weights that are not finite.
 - `partial_fit` goes on after a fit with `early_stopping`; it sets no samples apart.
 - Sample weights count by their ratios alone, so that the penalty `alpha` does not depend on
   their scale.
@@ -57,7 +57,7 @@ REMARKS = {
     "random_state": "the same role; the streams of numbers differ",
     "tol": SAME,
     "verbose": "the same; scikit-learn's callbacks give progress bars",
-    "warm_start": 'the same, with the evolved topology; "invscaling" goes on from the samples seen',
+    "warm_start": "the same, with the evolved topology",
     "momentum": SAME,
     "nesterovs_momentum": SAME,
     "early_stopping": "the same, and the best epoch's topology comes back with its weights",
