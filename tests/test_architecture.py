@@ -11,7 +11,7 @@ from numba.core.caching import NullCache
 from numba.extending import is_jitted
 
 import sksparse_mlp
-from sksparse_mlp.core import kernels, spinning
+from sksparse_mlp.core import kernels, simd, spinning
 
 ROOT = Path(sksparse_mlp.__file__).parent
 FILES = {
@@ -108,9 +108,11 @@ def test_families_use_only_the_bottom_of_core(family):
 def test_only_the_bottom_of_core_uses_numba():
     assert {module for module in FILES if uses(module, "numba")} == {
         kernels.__name__,
+        simd.__name__,
         spinning.__name__,
     }
     assert not own_imports(spinning.__name__)
+    assert not own_imports(simd.__name__)
     users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
     assert users == {"sksparse_mlp.core.workers"}
 

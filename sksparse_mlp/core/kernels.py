@@ -1,9 +1,10 @@
 """Every jitted function of the package: arrays and scalars in, arrays out.
 
 Activations are stored as (neurons, batch), contiguous over the batch, so that every
-inner loop runs over samples and vectorises. Kernels over a layer take a range of
-rows ``[start, stop)``; each row is written by one call in a fixed order, so results
-do not depend on how the rows are shared among threads.
+inner loop runs over samples and vectorises; sparse products want rows of whole vectors,
+see :mod:`sksparse_mlp.core.simd`. Kernels over a layer take a range of rows ``[start,
+stop)``; each row is written by one call in a fixed order, so results do not depend on how
+the rows are shared among threads.
 
 All are in one file because Numba's cache notices changes of a kernel's own file, not of
 others that it calls into. ``tests/naive.py`` holds one plain NumPy twin of each public
@@ -16,6 +17,17 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sksparse_mlp.core.simd import (
+    N_TOTALS,
+    add_products,
+    add_scaled,
+    lanes,
+    load,
+    put_sums,
+    splat,
+    store,
+)
+
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 OPTIONS: Any = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
@@ -26,7 +38,7 @@ inlined = njit(forceinline=True, **OPTIONS)
 exact = njit(**(OPTIONS | {"fastmath": False}))
 
 
-# --- sparse products: eight connections per pass over the batch -----------------------
+# --- sparse products: the sums of many samples in registers over all connections ------
 
 
 @inlined
@@ -41,49 +53,53 @@ def _at_4(indices, k):
 
 
 @inlined
-def _add_scaled(z, row, w, x, i):
-    for s in range(z.shape[1]):
-        z[row, s] += w * x[i, s]
+def _check_rows(x):
+    if x.shape[1] % lanes(x) != 0:
+        raise ValueError("rows are not of whole vectors")
 
 
 @inlined
-def _add_scaled_4(z, row, w0, w1, w2, w3, x, indices, k):
-    i0, i1, i2, i3 = _at_4(indices, k)
-    for s in range(z.shape[1]):
-        z[row, s] += (w0 * x[i0, s] + w1 * x[i1, s]) + (w2 * x[i2, s] + w3 * x[i3, s])
+def _add_connections(totals, indices, positions, weights, first, last, x, s):
+    """Add weight times input, of samples from s on, for the connections of a row."""
+    for k in range(first, last):
+        w = weights[k] if positions is None else weights[_at(positions, k)]
+        totals = add_scaled(totals, w, x, _at(indices, k), s)
+    return totals
 
 
 @inlined
-def _add_scaled_8(z, row, w0, w1, w2, w3, w4, w5, w6, w7, x, indices, k):
-    i0, i1, i2, i3 = _at_4(indices, k)
-    i4, i5, i6, i7 = _at_4(indices, k + 4)
-    for s in range(z.shape[1]):
-        low = (w0 * x[i0, s] + w1 * x[i1, s]) + (w2 * x[i2, s] + w3 * x[i3, s])
-        high = (w4 * x[i4, s] + w5 * x[i5, s]) + (w6 * x[i6, s] + w7 * x[i7, s])
-        z[row, s] += low + high
+def _sum_row(indices, positions, weights, first, last, x, bias, z, row):
+    """z[row] = bias + sum of weight times input over the connections of a row."""
+    step, s, b = lanes(x), 0, splat(bias)
+    if N_TOTALS == 8:
+        while s + 8 * step <= x.shape[1]:
+            t = (b, b, b, b, b, b, b, b)
+            t = _add_connections(t, indices, positions, weights, first, last, x, s)
+            store(z, row, s, t)
+            s += 8 * step
+    while s + 4 * step <= x.shape[1]:
+        four = (b, b, b, b)
+        four = _add_connections(four, indices, positions, weights, first, last, x, s)
+        store(z, row, s, four)
+        s += 4 * step
+    if s + 2 * step <= x.shape[1]:
+        two = (b, b)
+        two = _add_connections(two, indices, positions, weights, first, last, x, s)
+        store(z, row, s, two)
+        s += 2 * step
+    if s < x.shape[1]:
+        one = (b,)
+        one = _add_connections(one, indices, positions, weights, first, last, x, s)
+        store(z, row, s, one)
 
 
 @kernel
 def forward(indptr, indices, weights, bias, x, z, start, stop):
     """z = W x + b for the output neurons ``[start, stop)``."""
-    w = weights
+    _check_rows(x)
     for row in range(start, stop):
-        z[row] = bias[row]
-        k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            _add_scaled_8(
-                z, np.uint64(row), w[k], w[k + 1], w[k + 2], w[k + 3],
-                w[k + 4], w[k + 5], w[k + 6], w[k + 7], x, indices, k,
-            )  # fmt: skip
-            k += 8
-        if k + 4 <= end:
-            _add_scaled_4(
-                z, np.uint64(row), w[k], w[k + 1], w[k + 2], w[k + 3], x, indices, k
-            )
-            k += 4
-        while k < end:
-            _add_scaled(z, np.uint64(row), w[k], x, _at(indices, k))
-            k += 1
+        first, last = indptr[row], indptr[row + 1]
+        _sum_row(indices, None, weights, first, last, x, bias[row], z, row)
 
 
 @kernel
@@ -93,35 +109,21 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     ``indptr``, ``indices`` and ``positions`` are the transposed pattern: the output
     neurons that each input neuron feeds, and where their weights lie.
     """
-    w, p = weights, positions
+    _check_rows(dz)
+    zero = dz.dtype.type(0.0)
     for row in range(start, stop):
-        dx[row] = 0.0
-        k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            _add_scaled_8(
-                dx, np.uint64(row),
-                w[_at(p, k)], w[_at(p, k + 1)], w[_at(p, k + 2)], w[_at(p, k + 3)],
-                w[_at(p, k + 4)], w[_at(p, k + 5)], w[_at(p, k + 6)], w[_at(p, k + 7)],
-                dz, indices, k,
-            )  # fmt: skip
-            k += 8
-        if k + 4 <= end:
-            p0, p1, p2, p3 = _at_4(p, k)
-            _add_scaled_4(dx, np.uint64(row), w[p0], w[p1], w[p2], w[p3], dz, indices, k)
-            k += 4
-        while k < end:
-            _add_scaled(dx, np.uint64(row), w[_at(p, k)], dz, _at(indices, k))
-            k += 1
+        first, last = indptr[row], indptr[row + 1]
+        _sum_row(indices, positions, weights, first, last, dz, zero, dx, row)
 
 
 @kernel
-def share_active(x):
-    """Share of the entries of x that are not zero."""
+def share_active(x, size):
+    """Share of the entries of x that are not zero, among the first ``size`` samples."""
     count = 0
     for row in range(x.shape[0]):
-        for s in range(x.shape[1]):
+        for s in range(size):
             count += x[row, s] != 0.0
-    return count / x.size
+    return count / (x.shape[0] * size)
 
 
 @kernel
@@ -188,34 +190,43 @@ def _dot(d, row, x, i):
 
 
 @inlined
-def _dot_8(d, row, x, indices, k):
-    i0, i1, i2, i3 = _at_4(indices, k)
-    i4, i5, i6, i7 = _at_4(indices, k + 4)
-    t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = d.dtype.type(0.0)
-    for s in range(d.shape[1]):
-        t0 += d[row, s] * x[i0, s]
-        t1 += d[row, s] * x[i1, s]
-        t2 += d[row, s] * x[i2, s]
-        t3 += d[row, s] * x[i3, s]
-        t4 += d[row, s] * x[i4, s]
-        t5 += d[row, s] * x[i5, s]
-        t6 += d[row, s] * x[i6, s]
-        t7 += d[row, s] * x[i7, s]
-    return t0, t1, t2, t3, t4, t5, t6, t7
+def _add_row_products(totals, d, row, x, inputs):
+    """Add products of d[row] with the rows of some inputs; lanes are partial sums."""
+    step, s = lanes(x), 0
+    while s + 4 * step <= x.shape[1]:
+        of_row = (
+            load(d, row, s),
+            load(d, row, s + step),
+            load(d, row, s + 2 * step),
+            load(d, row, s + 3 * step),
+        )
+        totals = add_products(totals, of_row, x, inputs, s)
+        s += 4 * step
+    if s + 2 * step <= x.shape[1]:
+        two = load(d, row, s), load(d, row, s + step)
+        totals = add_products(totals, two, x, inputs, s)
+        s += 2 * step
+    if s < x.shape[1]:
+        totals = add_products(totals, (load(d, row, s),), x, inputs, s)
+    return totals
 
 
 @inlined
 def _row_dots(dz, row, x, indices, k, end, dots):
     """dots[j] = dz[row] . x[indices[k + j]] for the connections ``[k, end)``."""
-    j = 0
+    zero, j = splat(dz.dtype.type(0.0)), 0
+    four = (zero, zero, zero, zero)
     while k + 8 <= end:
-        t = _dot_8(dz, row, x, indices, k)
-        for i in range(8):
-            dots[j + i] = t[i]
+        inputs = _at_4(indices, k) + _at_4(indices, k + 4)
+        put_sums(dots, j, _add_row_products(four + four, dz, row, x, inputs))
         k += 8
         j += 8
+    if k + 4 <= end:
+        put_sums(dots, j, _add_row_products(four, dz, row, x, _at_4(indices, k)))
+        k += 4
+        j += 4
     while k < end:
-        dots[j] = _dot(dz, row, x, _at(indices, k))
+        put_sums(dots, j, _add_row_products((zero,), dz, row, x, (_at(indices, k),)))
         k += 1
         j += 1
 
@@ -232,6 +243,7 @@ def sum_of_squares(values):
 @kernel
 def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop):
     """Gradient of the loss for the connections and biases of rows ``[start, stop)``."""
+    _check_rows(x)
     for row in range(start, stop):
         bias_gradient[row] = _sum(dz, np.uint64(row))
         k, end = indptr[row], indptr[row + 1]
@@ -255,13 +267,15 @@ def add_product(weights, x, z, start, stop):
                 z[row, s] += low + high
             k += 4
         while k < x.shape[0]:
-            _add_scaled(z, row, w[row, k], x, np.uint64(k))
+            for s in range(z.shape[1]):
+                z[row, s] += w[row, k] * x[k, s]
             k += 1
 
 
 @kernel
 def product_gradient(x, dz, gradient):
     """Gradient of the loss for all pairs: ``gradient[j, i]`` is ``dz[j] . x[i]``."""
+    _check_rows(x)
     inputs = np.arange(x.shape[0])
     for row in range(dz.shape[0]):
         _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, gradient[row])
@@ -281,12 +295,12 @@ def _sgd(w, v, k, g, rate, momentum, nesterov, tiny):
 
 
 @inlined
-def _room_for_row(indptr, start, stop, like):
-    """An array for the connections of any row in a range."""
+def _room_for_rows(indptr, start, stop, like):
+    """An array for the connections of any row in a range, and for those of the next."""
     longest = 0
     for row in range(start, stop):
         longest = max(longest, indptr[row + 1] - indptr[row])
-    return np.empty(longest, like.dtype)
+    return np.empty((2, longest), like.dtype)
 
 
 @kernel
@@ -301,17 +315,23 @@ def sgd_step(
     cast = weights.dtype.type
     rate, momentum, alpha = cast(rate), cast(momentum), cast(alpha)
     scale, tiny = cast(scale), cast(tiny)
-    # All products of a row come before its updates, which vectorise then.
-    dots = _room_for_row(indptr, start, stop, weights)
-    for row in range(start, stop):
-        g = scale * _sum(dz, np.uint64(row))
-        _sgd(bias, bias_velocity, row, g, rate, momentum, nesterov, tiny)
-        k, end = indptr[row], indptr[row + 1]
-        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
-        w, v = weights[k:end], velocity[k:end]
-        for j in range(w.size):
-            g = scale * (dots[j] + alpha * w[j])
-            _sgd(w, v, j, g, rate, momentum, nesterov, tiny)
+    _check_rows(x)
+    # All products of a row come before its updates, which vectorise then, and those of the
+    # next row too: what is read just after it was written in other pieces is waited for.
+    dots = _room_for_rows(indptr, start, stop, weights)
+    for row in range(start, stop + 1):
+        if row < stop:
+            k, end = indptr[row], indptr[row + 1]
+            _row_dots(dz, np.uint64(row), x, indices, k, end, dots[row % 2])
+        if row > start:
+            done = row - 1
+            g = scale * _sum(dz, np.uint64(done))
+            _sgd(bias, bias_velocity, done, g, rate, momentum, nesterov, tiny)
+            k, end = indptr[done], indptr[row]
+            w, v, d = weights[k:end], velocity[k:end], dots[done % 2]
+            for j in range(w.size):
+                g = scale * (d[j] + alpha * w[j])
+                _sgd(w, v, j, g, rate, momentum, nesterov, tiny)
 
 
 @inlined
@@ -337,16 +357,24 @@ def adam_step(
     rate, beta_1, beta_2 = cast(rate), cast(beta_1), cast(beta_2)
     epsilon = cast(max(epsilon, tiny))
     alpha, scale, tiny = cast(alpha), cast(scale), cast(tiny)
-    dots = _room_for_row(indptr, start, stop, weights)
-    for row in range(start, stop):
-        g = scale * _sum(dz, np.uint64(row))
-        _adam(bias, bias_first, bias_second, row, g, rate, beta_1, beta_2, epsilon, tiny)
-        k, end = indptr[row], indptr[row + 1]
-        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
-        w, m, v = weights[k:end], first[k:end], second[k:end]
-        for j in range(w.size):
-            g = scale * (dots[j] + alpha * w[j])
-            _adam(w, m, v, j, g, rate, beta_1, beta_2, epsilon, tiny)
+    _check_rows(x)
+    dots = _room_for_rows(indptr, start, stop, weights)
+    for row in range(start, stop + 1):
+        if row < stop:
+            k, end = indptr[row], indptr[row + 1]
+            _row_dots(dz, np.uint64(row), x, indices, k, end, dots[row % 2])
+        if row > start:
+            done = row - 1
+            g = scale * _sum(dz, np.uint64(done))
+            _adam(
+                bias, bias_first, bias_second, done, g,
+                rate, beta_1, beta_2, epsilon, tiny,
+            )  # fmt: skip
+            k, end = indptr[done], indptr[row]
+            w, m, v, d = weights[k:end], first[k:end], second[k:end], dots[done % 2]
+            for j in range(w.size):
+                g = scale * (d[j] + alpha * w[j])
+                _adam(w, m, v, j, g, rate, beta_1, beta_2, epsilon, tiny)
 
 
 @kernel
@@ -376,14 +404,15 @@ def adam_update(
 
 @kernel
 def normalise_batch(
-    u, z, gain, shift, mean, variance, inverse_deviation, momentum, epsilon, start, stop
-):
+    u, z, gain, shift, mean, variance, inverse_deviation,
+    momentum, epsilon, size, start, stop,
+):  # fmt: skip
     """u = (u - its mean) / its deviation over the batch; z = gain * u + shift.
 
-    ``mean`` and ``variance`` are moving averages, of the unbiased variance; a batch of
-    one sample, which has none, leaves them alone.
+    Only the first ``size`` samples count for the moments. ``mean`` and ``variance`` are
+    moving averages, of the unbiased variance; a batch of one sample, which has none,
+    leaves them alone.
     """
-    size = u.shape[1]
     cast = u.dtype.type
     momentum, epsilon, one = cast(momentum), cast(epsilon), cast(1.0)
     for row in range(start, stop):
@@ -393,16 +422,16 @@ def normalise_batch(
         center /= cast(size)
         spread = cast(0.0)
         for s in range(size):
-            u[row, s] -= center
-            spread += u[row, s] * u[row, s]
+            difference = u[row, s] - center
+            spread += difference * difference
         inverse = one / math.sqrt(spread / cast(size) + epsilon)
         inverse_deviation[row] = inverse
         if size > 1:
             unbiased = spread / cast(size - 1)
             mean[row] += momentum * (center - mean[row])
             variance[row] += momentum * (unbiased - variance[row])
-        for s in range(size):
-            u[row, s] *= inverse
+        for s in range(u.shape[1]):
+            u[row, s] = (u[row, s] - center) * inverse
             z[row, s] = gain[row] * u[row, s] + shift[row]
 
 
@@ -419,22 +448,22 @@ def normalise(u, z, gain, shift, mean, variance, epsilon, start, stop):
 
 @kernel
 def normalise_batch_gradient(
-    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, start, stop
+    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, size, start, stop
 ):
     """From the gradient for z to that for the u before :func:`normalise_batch`.
 
     ``u`` holds the normalised values that :func:`normalise_batch` left there.
     """
-    size = u.dtype.type(u.shape[1])
+    n = u.dtype.type(size)
     for row in range(start, stop):
         total = product = u.dtype.type(0.0)
-        for s in range(u.shape[1]):
+        for s in range(size):
             total += dz[row, s]
             product += dz[row, s] * u[row, s]
         gain_gradient[row], shift_gradient[row] = product, total
         factor = gain[row] * inverse_deviation[row]
-        for s in range(u.shape[1]):
-            dz[row, s] = factor * (dz[row, s] - (total + product * u[row, s]) / size)
+        for s in range(size):
+            dz[row, s] = factor * (dz[row, s] - (total + product * u[row, s]) / n)
 
 
 # --- activations: values, and the gradient multiplied by the derivative in place ------
@@ -714,12 +743,13 @@ def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
 def gather_dense(X, rows, x, start, stop):
     """x[i, s] = X[rows[s], i] for the samples ``[start, stop)``.
 
-    One cache line of features is read at a time.
+    Samples behind the last of the rows repeat it. One cache line of features is read at a
+    time.
     """
     for first in range(0, X.shape[1], 16):
         last = min(first + 16, X.shape[1])
         for s in range(start, stop):
-            row = rows[s]
+            row = rows[min(s, rows.size - 1)]
             for i in range(first, last):
                 x[i, s] = X[row, i]
 
@@ -728,11 +758,12 @@ def gather_dense(X, rows, x, start, stop):
 def gather_csr(data, indices, indptr, rows, x, start, stop):
     """x[:, s] = row rows[s] of a CSR matrix for the samples ``[start, stop)``.
 
-    Duplicate entries are added.
+    Samples behind the last of the rows repeat it. Duplicate entries are added.
     """
     x[:, start:stop] = 0.0
     for s in range(start, stop):
-        for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+        row = rows[min(s, rows.size - 1)]
+        for k in range(indptr[row], indptr[row + 1]):
             x[indices[k], s] += data[k]
 
 
@@ -900,6 +931,7 @@ def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
 
     ``sizes`` is (rows, n_in); a position is taken by a connection that is kept.
     """
+    _check_rows(x)
     inputs = np.arange(x.shape[0])
     for row in range(start, stop):
         target = row - start
@@ -1001,16 +1033,13 @@ def free_positions(ranks, taken, positions):
 @kernel
 def add_weight_gradient(indptr, indices, x, dz, gradient, start, stop):
     """Add to the gradient for the connections of rows ``[start, stop)``."""
+    _check_rows(x)
+    dots = _room_for_rows(indptr, start, stop, gradient)[0]
     for row in range(start, stop):
         k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            g = _dot_8(dz, np.uint64(row), x, indices, k)
-            for j in range(8):
-                gradient[k + j] += g[j]
-            k += 8
-        while k < end:
-            gradient[k] += _dot(dz, np.uint64(row), x, _at(indices, k))
-            k += 1
+        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
+        for j in range(end - k):
+            gradient[k + j] += dots[j]
 
 
 # --- distributions of values ----------------------------------------------------------
