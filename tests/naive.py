@@ -52,6 +52,10 @@ def sum_of_squares(values):
     return np.sum(values.astype(np.float64) ** 2)
 
 
+def sum_in_order(values):
+    return np.sum(values, dtype=np.float64)
+
+
 def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop):
     dW = dz @ x.T
     for k, row, column in connections(indptr, indices, start, stop):

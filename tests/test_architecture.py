@@ -11,7 +11,7 @@ from numba.core.caching import NullCache
 from numba.extending import is_jitted
 
 import sksparse_mlp
-from sksparse_mlp.core import kernels, simd, spinning
+from sksparse_mlp.core import addresses, kernels, simd, spinning
 
 ROOT = Path(sksparse_mlp.__file__).parent
 FILES = {
@@ -107,14 +107,16 @@ def test_families_use_only_the_bottom_of_core(family):
 
 def test_only_the_bottom_of_core_uses_numba():
     assert {module for module in FILES if uses(module, "numba")} == {
+        addresses.__name__,
         kernels.__name__,
         simd.__name__,
         spinning.__name__,
     }
-    assert not own_imports(spinning.__name__)
-    assert not own_imports(simd.__name__)
+    for module in (addresses, simd, spinning):
+        assert not own_imports(module.__name__)
     users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
-    assert users == {"sksparse_mlp.core.workers"}
+    names = ("kernels", "program", "workers")
+    assert users == {f"sksparse_mlp.core.{name}" for name in names}
 
 
 def functions_of(module):
@@ -142,6 +144,6 @@ def test_every_function_of_kernels_is_jitted_cached_and_shows_nan():
 def test_every_loop_of_spinning_is_jitted_and_cached():
     jitted = [f for f in functions_of(spinning) if is_jitted(f)]
     names = {function.__name__ for function in jitted}
-    assert names == {"count", "has_reached", "count_and_wait"}
+    assert names == {"count", "has_reached", "count_and_wait", "meet"}
     for function in jitted:
         assert_cached(function)

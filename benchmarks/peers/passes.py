@@ -40,7 +40,7 @@ class Passes:
         return activations + CONNECTION[name] * self.layer.n_connections
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Activations that come in, and gradients of those that go out, in whole vectors."""
+        """Activations that come in and gradients of those that go out, whole vectors."""
         rng, layer = np.random.default_rng(1), self.layer
         sizes, dtype = (layer.n_in, layer.n_out), layer.weights.dtype
         x, dz = (aligned((n, padded(self.batch, dtype)), dtype) for n in sizes)

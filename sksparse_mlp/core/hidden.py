@@ -72,7 +72,7 @@ class Hidden:
         self._epoch_gradient = np.zeros_like(parameters)
         self._n_batches = 0
         if norm is not None:
-            self._inverse_deviation = np.empty(n_neurons, dtype)
+            self.inverse_deviation = np.empty(n_neurons, dtype)
             self.gain_gradient = np.empty(n_neurons, dtype)
             self.shift_gradient = np.empty(n_neurons, dtype)
 
@@ -114,7 +114,7 @@ class Hidden:
         if norm is not None and size is not None:
             kernels.normalise_batch(
                 u, z, norm.gain, norm.shift, norm.mean, norm.variance,
-                self._inverse_deviation, NORM_MOMENTUM, NORM_EPSILON, size, start, stop,
+                self.inverse_deviation, NORM_MOMENTUM, NORM_EPSILON, size, start, stop,
             )  # fmt: skip
         elif norm is not None:
             kernels.normalise(
@@ -130,7 +130,7 @@ class Hidden:
         self.activation.backward(z, da, self.parameters, self.gradient, start, stop)
         if self.norm is not None:
             kernels.normalise_batch_gradient(
-                u, da, self.norm.gain, self._inverse_deviation,
+                u, da, self.norm.gain, self.inverse_deviation,
                 self.gain_gradient, self.shift_gradient, size, start, stop,
             )  # fmt: skip
 

@@ -17,16 +17,20 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sksparse_mlp.core.addresses import array_at, rows_at
 from sksparse_mlp.core.simd import (
     N_TOTALS,
     add_products,
     add_scaled,
     lanes,
+    lanes_of,
     load,
     put_sums,
     splat,
     store,
+    total_of,
 )
+from sksparse_mlp.core.spinning import meet
 
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -36,6 +40,8 @@ kernel = njit(**OPTIONS)
 inlined = njit(forceinline=True, **OPTIONS)
 # Operations in the order in which they are written, to the last bit.
 exact = njit(**(OPTIONS | {"fastmath": False}))
+# Which product and sum are rounded together must not depend on what is around them.
+exact_inlined = njit(forceinline=True, **(OPTIONS | {"fastmath": False}))
 
 
 # --- sparse products: the sums of many samples in registers over all connections ------
@@ -67,7 +73,7 @@ def _add_connections(totals, indices, positions, weights, first, last, x, s):
     return totals
 
 
-@inlined
+@kernel
 def _sum_row(indices, positions, weights, first, last, x, bias, z, row):
     """z[row] = bias + sum of weight times input over the connections of a row."""
     step, s, b = lanes(x), 0, splat(bias)
@@ -173,12 +179,43 @@ def forward_skipping_full(weights, bias, x, z, start, stop):
             z[row, s] = total[row]
 
 
+@exact_inlined
+def _add_rest(total, d, row, x, i, start, size):
+    for s in range(start, size):
+        total += d[row, s] * x[i, s]
+    return total
+
+
 @inlined
-def _sum(d, row):
-    total = d.dtype.type(0.0)
-    for s in range(d.shape[1]):
+def _dot_of_some(d, row, x, i, size):
+    """d[row] . x[i] over the first ``size`` samples, always in the same order."""
+    totals, s = (splat(d.dtype.type(0.0)),), 0
+    while s + lanes(x) <= size:
+        totals = add_products(totals, (load(d, row, s),), x, (i,), s)
+        s += lanes(x)
+    return _add_rest(total_of(totals[0]), d, row, x, i, s, size)
+
+
+@exact_inlined
+def _add_others(total, d, row, start, size):
+    for s in range(start, size):
         total += d[row, s]
     return total
+
+
+@inlined
+def _sum_of_some(d, row, size):
+    """Sum of d[row] over the first ``size`` samples, always in the same order."""
+    one, totals, s = d.dtype.type(1.0), (splat(d.dtype.type(0.0)),), 0
+    while s + lanes(d) <= size:
+        totals = add_scaled(totals, one, d, row, s)
+        s += lanes(d)
+    return _add_others(total_of(totals[0]), d, row, s, size)
+
+
+@inlined
+def _sum(d, row):
+    return _sum_of_some(d, row, d.shape[1])
 
 
 @inlined
@@ -211,7 +248,7 @@ def _add_row_products(totals, d, row, x, inputs):
     return totals
 
 
-@inlined
+@kernel
 def _row_dots(dz, row, x, indices, k, end, dots):
     """dots[j] = dz[row] . x[indices[k + j]] for the connections ``[k, end)``."""
     zero, j = splat(dz.dtype.type(0.0)), 0
@@ -284,7 +321,7 @@ def product_gradient(x, dz, gradient):
 # --- optimizer steps, fused with the weight gradient: no gradient array ---------------
 
 
-@inlined
+@exact_inlined
 def _sgd(w, v, k, g, rate, momentum, nesterov, tiny):
     velocity = momentum * v[k] - rate * g
     # A velocity without gradient decays into subnormals, which cost ten times more.
@@ -334,7 +371,7 @@ def sgd_step(
                 _sgd(w, v, j, g, rate, momentum, nesterov, tiny)
 
 
-@inlined
+@exact_inlined
 def _adam(w, m, v, k, g, rate, beta_1, beta_2, epsilon, tiny):
     one = w.dtype.type(1.0)
     first = beta_1 * m[k] + (one - beta_1) * g
@@ -416,14 +453,10 @@ def normalise_batch(
     cast = u.dtype.type
     momentum, epsilon, one = cast(momentum), cast(epsilon), cast(1.0)
     for row in range(start, stop):
-        center = cast(0.0)
-        for s in range(size):
-            center += u[row, s]
-        center /= cast(size)
-        spread = cast(0.0)
-        for s in range(size):
-            difference = u[row, s] - center
-            spread += difference * difference
+        center = _sum_of_some(u, row, size) / cast(size)
+        for s in range(u.shape[1]):
+            u[row, s] -= center
+        spread = _dot_of_some(u, row, u, row, size)
         inverse = one / math.sqrt(spread / cast(size) + epsilon)
         inverse_deviation[row] = inverse
         if size > 1:
@@ -431,7 +464,7 @@ def normalise_batch(
             mean[row] += momentum * (center - mean[row])
             variance[row] += momentum * (unbiased - variance[row])
         for s in range(u.shape[1]):
-            u[row, s] = (u[row, s] - center) * inverse
+            u[row, s] *= inverse
             z[row, s] = gain[row] * u[row, s] + shift[row]
 
 
@@ -456,10 +489,8 @@ def normalise_batch_gradient(
     """
     n = u.dtype.type(size)
     for row in range(start, stop):
-        total = product = u.dtype.type(0.0)
-        for s in range(size):
-            total += dz[row, s]
-            product += dz[row, s] * u[row, s]
+        total = _sum_of_some(dz, row, size)
+        product = _dot_of_some(dz, row, u, row, size)
         gain_gradient[row], shift_gradient[row] = product, total
         factor = gain[row] * inverse_deviation[row]
         for s in range(size):
@@ -1220,3 +1251,314 @@ def add_log_densities(
                         points, weights, indptr[row], indptr[row + 1],
                         position, precision, reach,
                     )  # fmt: skip
+
+
+# --- updates: those of a whole network, in one call -----------------------------------
+
+# A network is a table with one row per layer, which holds sizes and where arrays begin in
+# memory: so one function, compiled once, serves networks of any depth.
+LAYER = np.dtype(
+    [
+        *((name, np.int64) for name in ("n_in", "n_out", "n_connections")),
+        *((name, np.int64) for name in ("indptr", "indices", "weights", "bias")),
+        *((name, np.int64) for name in ("in_indptr", "in_indices", "in_positions")),
+        *((name, np.int64) for name in ("slot", "bias_slot", "slot_2", "bias_slot_2")),
+        *((name, np.int64) for name in ("x", "u", "z", "a", "dz")),
+        # Of what follows the layer, the last one excepted.
+        *((name, np.int64) for name in ("activation", "parameters", "n_slopes")),
+        ("threshold", np.float64),
+        ("clip", np.float64),
+        *((name, np.int64) for name in ("has_norm", "gain", "shift", "mean", "variance")),
+        *((name, np.int64) for name in ("inverse_deviation", "gain_gradient")),
+        *((name, np.int64) for name in ("shift_gradient", "gain_slots", "shift_slots")),
+        ("norm_momentum", np.float64),
+        ("norm_epsilon", np.float64),
+    ],
+    align=True,
+)
+PLAN = np.dtype(
+    [
+        *((name, np.int64) for name in ("X", "n_features", "X_indices", "X_indptr")),
+        *(
+            (name, np.int64)
+            for name in ("n_rows", "n_entries", "is_sparse", "y", "weights")
+        ),
+        *((name, np.int64) for name in ("loss", "solver", "nesterov", "batch_size")),
+        *((name, np.int64) for name in ("drop_below", "rank", "n_threads")),
+        *((name, np.float64) for name in ("keep_scale", "mean_weight", "alpha", "tiny")),
+        *((name, np.float64) for name in ("momentum", "beta_2", "epsilon")),
+    ],
+    align=True,
+)
+IDENTITY, LOGISTIC, TANH, LEAKY_RELU, CLIPPED_SHIFT, CLIPPED_SHRINK = range(1, 7)
+SOFTMAX, LOGISTIC_LABELS, LOGISTIC_CLASSES, SQUARED_ERROR = range(1, 5)
+MOMENTUM, ADAM = range(1, 3)
+# Rows that a layer's passes take at a time: they stay in the nearest cache between them.
+ROWS = 16
+# Samples of which no two threads should write to one cache line.
+GRAIN = 16
+
+
+@exact
+def sum_in_order(values):
+    """Sum of the values from first to last, in float64."""
+    total = 0.0
+    for k in range(values.size):
+        total += values[k]
+    return total
+
+
+@inlined
+def _share(n_items, rank, n_threads):
+    """Where a thread's share of so many samples begins and ends, in whole grains."""
+    n_grains = (n_items + GRAIN - 1) // GRAIN
+    start, stop = n_grains * rank // n_threads, n_grains * (rank + 1) // n_threads
+    return min(start * GRAIN, n_items), min(stop * GRAIN, n_items)
+
+
+@kernel
+def _fill_inputs(layer, plan, rows, width, like, index):
+    start, stop = _share(width, plan.rank, plan.n_threads)
+    x = rows_at(layer.x, layer.n_in, width, like)
+    if not plan.is_sparse:
+        X = rows_at(plan.X, plan.n_rows, plan.n_features, like)
+        gather_dense(X, rows, x, start, stop)
+        return
+    data = array_at(plan.X, plan.n_entries, like)
+    indices = array_at(plan.X_indices, plan.n_entries, index)
+    indptr = array_at(plan.X_indptr, plan.n_rows + 1, index)
+    gather_csr(data, indices, indptr, rows, x, start, stop)
+
+
+@kernel
+def _activate(layer, z, a, like, start, stop):
+    if layer.activation == LEAKY_RELU:
+        slopes = array_at(layer.parameters, layer.n_slopes, like)
+        leaky_relu(z, a, slopes, start, stop)
+    elif layer.activation == IDENTITY:
+        copy_rows(z, a, start, stop)
+    elif layer.activation == LOGISTIC:
+        logistic(z, a, start, stop)
+    elif layer.activation == TANH:
+        tanh(z, a, start, stop)
+    elif layer.activation == CLIPPED_SHIFT:
+        clipped_shift(z, a, layer.threshold, layer.clip, start, stop)
+    else:
+        clipped_shrink(z, a, layer.threshold, layer.clip, start, stop)
+
+
+@kernel
+def _differentiate_activation(layer, z, da, like, start, stop):
+    if layer.activation == LEAKY_RELU:
+        slopes = array_at(layer.parameters, layer.n_slopes, like)
+        leaky_relu_gradient(z, da, slopes, start, stop)
+    elif layer.activation == LOGISTIC:
+        logistic_gradient(z, da, start, stop)
+    elif layer.activation == TANH:
+        tanh_gradient(z, da, start, stop)
+    elif layer.activation == CLIPPED_SHIFT:
+        clipped_shift_gradient(z, da, layer.threshold, layer.clip, start, stop)
+    elif layer.activation == CLIPPED_SHRINK:
+        clipped_shrink_gradient(z, da, layer.threshold, layer.clip, start, stop)
+
+
+@inlined
+def _of_neurons(layer, address, like):
+    return array_at(address, layer.n_out, like)
+
+
+@kernel
+def _forward_rows(layer, plan, key, size, width, like, index, start, stop):
+    """The pass forward of some rows of a layer, a few at a time."""
+    indptr = array_at(layer.indptr, layer.n_out + 1, index)
+    indices = array_at(layer.indices, layer.n_connections, index)
+    weights = array_at(layer.weights, layer.n_connections, like)
+    bias = _of_neurons(layer, layer.bias, like)
+    x = rows_at(layer.x, layer.n_in, width, like)
+    u = rows_at(layer.u, layer.n_out, width, like)
+    z = rows_at(layer.z, layer.n_out, width, like)
+    a = rows_at(layer.a, layer.n_out, width, like)
+    for row in range(start, stop, ROWS):
+        end = min(row + ROWS, stop)
+        forward(indptr, indices, weights, bias, x, u, row, end)
+        if layer.activation == 0:
+            continue
+        if layer.has_norm:
+            normalise_batch(
+                u, z,
+                _of_neurons(layer, layer.gain, like),
+                _of_neurons(layer, layer.shift, like),
+                _of_neurons(layer, layer.mean, like),
+                _of_neurons(layer, layer.variance, like),
+                _of_neurons(layer, layer.inverse_deviation, like),
+                layer.norm_momentum, layer.norm_epsilon, size, row, end,
+            )  # fmt: skip
+        _activate(layer, z, a, like, row, end)
+        if plan.drop_below > 0:
+            dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
+
+
+@kernel
+def _backward_rows(
+    layer, below, plan, key, rate, scale, size, width, like, index, start, stop
+):
+    """The pass backward to some inputs of a layer, which those ``below`` put out."""
+    indptr = array_at(layer.in_indptr, layer.n_in + 1, index)
+    indices = array_at(layer.in_indices, layer.n_connections, index)
+    positions = array_at(layer.in_positions, layer.n_connections, index)
+    weights = array_at(layer.weights, layer.n_connections, like)
+    dz = rows_at(layer.dz, layer.n_out, width, like)
+    dx = rows_at(below.dz, below.n_out, width, like)
+    z = rows_at(below.z, below.n_out, width, like)
+    for row in range(start, stop, ROWS):
+        end = min(row + ROWS, stop)
+        backward_input(indptr, indices, positions, weights, dz, dx, row, end)
+        if plan.drop_below > 0:
+            dropout(dx, key, plan.drop_below, plan.keep_scale, row, end)
+        _differentiate_activation(below, z, dx, like, row, end)
+        if below.has_norm:
+            normalise_batch_gradient(
+                rows_at(below.u, below.n_out, width, like), dx,
+                _of_neurons(below, below.gain, like),
+                _of_neurons(below, below.inverse_deviation, like),
+                _of_neurons(below, below.gain_gradient, like),
+                _of_neurons(below, below.shift_gradient, like),
+                size, row, end,
+            )  # fmt: skip
+    if below.has_norm:
+        for values, gradient, slots in (
+            (below.gain, below.gain_gradient, below.gain_slots),
+            (below.shift, below.shift_gradient, below.shift_slots),
+        ):
+            _update_some(
+                plan,
+                _of_neurons(below, values, like)[start:stop],
+                _of_neurons(below, gradient, like)[start:stop],
+                rows_at(slots, 2, below.n_out, like),
+                rate, scale, start, stop,
+            )  # fmt: skip
+
+
+@kernel
+def _update_some(plan, values, gradient, slots, rate, scale, start, stop):
+    """A step of some values; ``slots`` may have fewer rows with descent."""
+    first = slots[0, start:stop]
+    if plan.solver == MOMENTUM:
+        momentum, nesterov = plan.momentum, plan.nesterov != 0
+        sgd_update(values, first, gradient, rate, momentum, nesterov, scale, plan.tiny)
+    else:
+        adam_update(
+            values, first, slots[1, start:stop], gradient, rate,
+            plan.momentum, plan.beta_2, plan.epsilon, scale, plan.tiny,
+        )  # fmt: skip
+
+
+@kernel
+def _step_rows(layer, plan, rate, scale, width, like, index, start, stop):
+    indptr = array_at(layer.indptr, layer.n_out + 1, index)
+    indices = array_at(layer.indices, layer.n_connections, index)
+    weights = array_at(layer.weights, layer.n_connections, like)
+    slot = array_at(layer.slot, layer.n_connections, like)
+    bias = _of_neurons(layer, layer.bias, like)
+    bias_slot = _of_neurons(layer, layer.bias_slot, like)
+    x = rows_at(layer.x, layer.n_in, width, like)
+    dz = rows_at(layer.dz, layer.n_out, width, like)
+    if plan.solver == MOMENTUM:
+        sgd_step(
+            indptr, indices, weights, bias, slot, bias_slot, x, dz,
+            rate, plan.momentum, plan.nesterov != 0, plan.alpha, scale, plan.tiny,
+            start, stop,
+        )  # fmt: skip
+    else:
+        adam_step(
+            indptr, indices, weights, bias, slot, bias_slot,
+            array_at(layer.slot_2, layer.n_connections, like),
+            _of_neurons(layer, layer.bias_slot_2, like), x, dz,
+            rate, plan.momentum, plan.beta_2, plan.epsilon, plan.alpha, scale, plan.tiny,
+            start, stop,
+        )  # fmt: skip
+
+
+@kernel
+def _differentiate_loss(layer, plan, rows, losses, width, like):
+    start, stop = _share(rows.size, plan.rank, plan.n_threads)
+    z = rows_at(layer.z, layer.n_out, width, like)
+    dz = rows_at(layer.dz, layer.n_out, width, like)
+    weights, tiny = array_at(plan.weights, plan.n_rows, like), plan.tiny
+    if plan.loss == SOFTMAX:
+        y = array_at(plan.y, plan.n_rows, np.int64(0))
+        softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop)
+    elif plan.loss == LOGISTIC_CLASSES:
+        codes = rows_at(plan.y, plan.n_rows, 1, np.int64(0))
+        logistic_cross_entropy(z, codes, weights, rows, dz, losses, tiny, start, stop)
+    elif plan.loss == LOGISTIC_LABELS:
+        labels = rows_at(plan.y, plan.n_rows, layer.n_out, np.int8(0))
+        logistic_cross_entropy(z, labels, weights, rows, dz, losses, tiny, start, stop)
+    else:
+        targets = rows_at(plan.y, plan.n_rows, layer.n_out, like)
+        squared_error(z, targets, weights, rows, dz, losses, tiny, start, stop)
+    if stop == rows.size:
+        dz[:, rows.size :] = 0.0
+
+
+@exact
+def update(
+    table,
+    plans,
+    rows,
+    keys,
+    rates,
+    shares,
+    losses,
+    squares,
+    counters,
+    loss_before,
+    like,
+    index,
+):
+    """Optimizer steps for the batches of ``rows``, one per rate.
+
+    What :class:`sksparse_mlp.core.training.Training` does step by step for networks of any
+    kind. ``keys`` are of dropout, (n_updates, n_hidden), ``shares`` where the threads'
+    rows begin and end, (n_layers, 2, n_threads + 1); ``like`` and ``index`` are a weight
+    and an index. Returns how many steps were made, and the sum of all samples' losses with
+    that of those before, NaN if the last was not finite.
+    """
+    plan, total = plans[0], loss_before
+    rank, depths = plan.rank, table.size
+    for k in range(rates.size):
+        chunk = rows[k * plan.batch_size : (k + 1) * plan.batch_size]
+        size, scale = chunk.size, 1.0 / (chunk.size * plan.mean_weight)
+        width = -(-size // lanes_of(like)) * lanes_of(like)
+        for depth in range(rank, depths if plan.alpha != 0 else 0, plan.n_threads):
+            weights = array_at(table[depth].weights, table[depth].n_connections, like)
+            squares[depth] = sum_of_squares(weights)
+        _fill_inputs(table[0], plan, chunk, width, like, index)
+        meet(counters, plan.n_threads)
+        for depth in range(depths):
+            _forward_rows(
+                table[depth], plan, keys[k, depth], size, width, like, index,
+                shares[depth, 0, rank], shares[depth, 0, rank + 1],
+            )  # fmt: skip
+            meet(counters, plan.n_threads)
+        _differentiate_loss(table[depths - 1], plan, chunk, losses, width, like)
+        meet(counters, plan.n_threads)
+        penalty = 0.5 * plan.alpha * sum_in_order(squares)
+        loss = sum_in_order(losses[:size]) + penalty
+        if not abs(loss) < np.inf:
+            return k, np.nan
+        total += size * (loss * scale)
+        for depth in range(depths - 1, -1, -1):
+            if depth > 0:
+                _backward_rows(
+                    table[depth], table[depth - 1], plan, keys[k, depth - 1],
+                    rates[k], scale, size, width, like, index,
+                    shares[depth, 1, rank], shares[depth, 1, rank + 1],
+                )  # fmt: skip
+                meet(counters, plan.n_threads)
+            _step_rows(
+                table[depth], plan, rates[k], scale, width, like, index,
+                shares[depth, 0, rank], shares[depth, 0, rank + 1],
+            )  # fmt: skip
+        meet(counters, plan.n_threads)
+    return rates.size, total

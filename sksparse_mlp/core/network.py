@@ -121,12 +121,12 @@ class Dropout:
 
     def __init__(self, rate: float):
         self.rate = rate
-        self._threshold = min(round(rate * 2**32), 2**32 - 1)
-        self._scale = 1 / (1 - rate)
+        self.threshold = min(round(rate * 2**32), 2**32 - 1)
+        self.scale = 1 / (1 - rate)
 
     def __call__(self, a: np.ndarray, key: int, start: int, stop: int) -> None:
         """Apply the mask of ``key`` to some rows of ``a``, in place."""
-        kernels.dropout(a, key, self._threshold, self._scale, start, stop)
+        kernels.dropout(a, key, self.threshold, self.scale, start, stop)
 
 
 class Network:

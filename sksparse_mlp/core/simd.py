@@ -41,9 +41,14 @@ def lanes(array):
     return LINE // array.itemsize
 
 
+def lanes_of(value):
+    """How many of such values are a vector."""
+    return LINE // np.asarray(value).itemsize
+
+
 def splat(value):
     """A vector that repeats one value."""
-    return np.repeat(value, LINE // np.asarray(value).itemsize)
+    return np.repeat(value, lanes_of(value))
 
 
 def load(array, row, column):
@@ -90,6 +95,11 @@ def put_sums(array, place, vectors):
     if not 0 <= place <= array.size - len(vectors):
         raise IndexError("vector is out of bounds")
     array[place : place + len(vectors)] = np.sum(vectors, axis=1)
+
+
+def total_of(vector):
+    """The sum of a vector's lanes, in the order of `put_sums`."""
+    return np.sum(vector)
 
 
 def check(array, row, column, n_vectors):
@@ -230,12 +240,8 @@ def _add_products(typing_context, totals, vectors, array, places, column):
 @intrinsic
 def _put_sums(typing_context, array, place, vectors):
     def generate(context, builder, signature, args):
-        level = cgutils.unpack_tuple(builder, args[2])
-        for near, distance in _rounds(vectors.dtype.size):
-            # A single vector is its own second one, for want of another.
-            pairs = zip(level[::2], level[1::2] or level, strict=True)
-            level = [_folded(builder, *pair, near, distance) for pair in pairs]
-        sums = _lanes_of(builder, level[0], level[0], range(vectors.count))
+        folded = _folded(builder, cgutils.unpack_tuple(builder, args[2]))
+        sums = _lanes_of(builder, folded, folded, range(vectors.count))
         rows = _Rows(context, builder, array, args[0])
         rows.store(sums, rows.pointer(args[1].type(0), args[1]))
         return context.get_dummy_value()
@@ -248,10 +254,26 @@ def _lanes_of(builder, one, other, places):
     return builder.shuffle_vector(one, other, mask)
 
 
-def _folded(builder, one, other, near, distance):
-    """Sums of lanes of two vectors and of those at a distance from them."""
-    far = [place + distance for place in near]
-    return builder.fadd(*(_lanes_of(builder, one, other, k) for k in (near, far)))
+@intrinsic
+def _total_of(typing_context, vector):
+    def generate(context, builder, signature, args):
+        folded = _folded(builder, list(args))
+        return builder.extract_element(folded, ir.Constant(ir.IntType(32), 0))
+
+    return vector.element(vector), generate
+
+
+def _folded(builder, level):
+    """A vector that begins with the sums of the lanes of each of these."""
+    for near, distance in _rounds(level[0].type.count):
+        # A single vector is its own second one, for want of another.
+        pairs = zip(level[::2], level[1::2] or level, strict=True)
+        far = [place + distance for place in near]
+        level = [
+            builder.fadd(*(_lanes_of(builder, *pair, places) for places in (near, far)))
+            for pair in pairs
+        ]
+    return level[0]
 
 
 def _rounds(size):
@@ -281,6 +303,12 @@ def _rounds(size):
 def _lanes_compiled(array):
     size = Vector(array.dtype).size
     return lambda array: size
+
+
+@overload(lanes_of, jit_options=_INLINED)
+def _lanes_of_compiled(value):
+    size = Vector(value).size
+    return lambda value: size
 
 
 @overload(splat, jit_options=_INLINED)
@@ -337,6 +365,11 @@ def _add_products_compiled(totals, vectors, array, rows, column):
         return _add_products(totals, vectors, array, rows, column)
 
     return compiled
+
+
+@overload(total_of, jit_options=_INLINED)
+def _total_of_compiled(vector):
+    return lambda vector: _total_of(vector)
 
 
 @overload(put_sums, jit_options=_INLINED)

@@ -20,6 +20,7 @@ from sksparse_mlp.core.gradients import (
 from sksparse_mlp.core.learning_rates import LearningRate
 from sksparse_mlp.core.network import Batch, Dropout, Mask, Network
 from sksparse_mlp.core.optimizers import Optimizer
+from sksparse_mlp.core.program import Program
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.sampling import stream_from
 from sksparse_mlp.core.skips import Skips
@@ -76,6 +77,8 @@ class Training:
         Whether the records have the score of the training samples.
     records_gradient_flow : bool
         Whether they have the effective gradient flow of some of these.
+    compiles : bool
+        Whether updates are one compiled call where that is possible.
     epoch, n_updates, n_seen : int
         Epochs, updates and samples so far.
     diverged, finished : bool
@@ -97,6 +100,7 @@ class Training:
     data_rng: np.random.Generator
     records_train_score: bool = False
     records_gradient_flow: bool = False
+    compiles: bool = True
     epoch: int = 0
     n_updates: int = 0
     n_seen: int = 0
@@ -260,16 +264,28 @@ class Training:
         record |= {"turnover": 0.0, "evolution_seconds": 0.0}
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
         mean_weight = samples.mean_weight()
-        loss = 0.0
-        for first in range(0, rows.size, self.batch_size):
+        program = self._program(samples, buffers)
+        loss, first = 0.0, 0
+        while first < rows.size and math.isfinite(loss):
             if self.evolution.is_due(self.n_updates):
                 evolve(record)
-            chunk = rows[first : first + self.batch_size]
-            batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
-            scale = 1 / (chunk.size * mean_weight)
-            loss += chunk.size * self._update(samples, chunk, batch, rate, scale, workers)
-            if not math.isfinite(loss):
-                break
+            n_updates = 1 if program is None else program.n_updates_of_a_call()
+            n_updates = self.evolution.n_updates_until_due(self.n_updates, n_updates)
+            chunk = rows[first : first + n_updates * buffers.size]
+            first += chunk.size
+            if program is None:
+                batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
+                scale = 1 / (chunk.size * mean_weight)
+                loss += chunk.size * self._update(
+                    samples, chunk, batch, rate, scale, workers
+                )
+            else:
+                n_done, loss = program.run(
+                    chunk, rate, self.n_updates, loss, self.data_rng, workers
+                )
+                self.n_updates += n_done
+        size = (rows.size - 1) % buffers.size + 1
+        batch = buffers if size == buffers.size else buffers.first(size)
         self.epoch += 1
         for unit in self.network.hidden:
             unit.end_epoch(self.optimizer, rate, self.epoch)
@@ -281,6 +297,13 @@ class Training:
         record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}
         record["seconds"] = time.perf_counter() - started
         return record
+
+    def _program(self, samples: Samples, buffers: Batch) -> Program | None:
+        if not self.compiles or self._skips is not None:
+            return None
+        return Program.of(
+            self.network, buffers, samples, self.optimizer, self.alpha, self.dropout
+        )
 
     def _update(
         self,
@@ -311,7 +334,8 @@ class Training:
         network.prepare()
         workers.run(update, 3 * network.work(batch.size))
         with np.errstate(over="ignore", invalid="ignore"):
-            loss = float(batch.losses.sum() + 0.5 * self.alpha * squares.sum())
+            penalty = 0.5 * self.alpha * kernels.sum_in_order(squares)
+            loss = float(kernels.sum_in_order(batch.losses) + penalty)
         if not math.isfinite(loss):
             return math.nan
         self.n_updates += 1

@@ -58,6 +58,11 @@ def put_sums_of_8(array, target, place):
     simd.put_sums(target, place, (a, b, c, d, e, f, g, h))
 
 
+@njit
+def total_of(array):
+    return simd.total_of(simd.load(array, 0, 0))
+
+
 PUT_SUMS = {1: put_sums_of_1, 4: put_sums_of_4, 8: put_sums_of_8}
 
 
@@ -105,6 +110,7 @@ def test_sums_are_put_where_they_belong_and_nowhere_else(count, dtype):
     array = numbers((8, simd.LINE // np.dtype(dtype).itemsize), dtype)
     target = np.full(12, -1, dtype)
     PUT_SUMS[count](array, target, 3)
+    assert total_of(array) == array[0].sum()
     np.testing.assert_array_equal(target[3 : 3 + count], array[:count].sum(axis=1))
     assert (np.delete(target, range(3, 3 + count)) == -1).all()
 

@@ -90,6 +90,8 @@ def new_training(**changes):
         "shuffle": True,
         "patience": Patience(math.inf, 0.0),
         "data_rng": np.random.default_rng(1),
+        # Step by step, where tests can look; test_program.py has the other way.
+        "compiles": False,
     }
     return Training(**(parameters | changes))
 
