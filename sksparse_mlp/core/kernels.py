@@ -88,15 +88,16 @@ def _sum_row(indices, positions, weights, first, last, x, bias, z, row):
         four = _add_connections(four, indices, positions, weights, first, last, x, s)
         store(z, row, s, four)
         s += 4 * step
-    if s + 2 * step <= x.shape[1]:
+    while s + 2 * step <= x.shape[1]:
         two = (b, b)
         two = _add_connections(two, indices, positions, weights, first, last, x, s)
         store(z, row, s, two)
         s += 2 * step
-    if s < x.shape[1]:
+    while s < x.shape[1]:
         one = (b,)
         one = _add_connections(one, indices, positions, weights, first, last, x, s)
         store(z, row, s, one)
+        s += step
 
 
 @kernel
@@ -239,19 +240,16 @@ def _add_row_products(totals, d, row, x, inputs):
         )
         totals = add_products(totals, of_row, x, inputs, s)
         s += 4 * step
-    if s + 2 * step <= x.shape[1]:
-        two = load(d, row, s), load(d, row, s + step)
-        totals = add_products(totals, two, x, inputs, s)
-        s += 2 * step
-    if s < x.shape[1]:
+    while s < x.shape[1]:
         totals = add_products(totals, (load(d, row, s),), x, inputs, s)
+        s += step
     return totals
 
 
-@kernel
-def _row_dots(dz, row, x, indices, k, end, dots):
-    """dots[j] = dz[row] . x[indices[k + j]] for the connections ``[k, end)``."""
-    zero, j = splat(dz.dtype.type(0.0)), 0
+@inlined
+def _row_dots(dz, row, x, indices, k, end, dots, j):
+    """Put dz[row] . x[indices[k]] for the connections ``[k, end)`` to dots[j] and on."""
+    zero = splat(dz.dtype.type(0.0))
     four = (zero, zero, zero, zero)
     while k + 8 <= end:
         inputs = _at_4(indices, k) + _at_4(indices, k + 4)
@@ -284,7 +282,7 @@ def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop
     for row in range(start, stop):
         bias_gradient[row] = _sum(dz, np.uint64(row))
         k, end = indptr[row], indptr[row + 1]
-        _row_dots(dz, np.uint64(row), x, indices, k, end, gradient[k:end])
+        _row_dots(dz, np.uint64(row), x, indices, k, end, gradient, k)
 
 
 # --- full products without biases: few outputs, or few inputs --------------------------
@@ -315,7 +313,11 @@ def product_gradient(x, dz, gradient):
     _check_rows(x)
     inputs = np.arange(x.shape[0])
     for row in range(dz.shape[0]):
-        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, gradient[row])
+        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, gradient[row], 0)
+
+
+# Connections, or some more, whose products wait for their step together.
+AT_A_TIME = 256
 
 
 # --- optimizer steps, fused with the weight gradient: no gradient array ---------------
@@ -332,12 +334,29 @@ def _sgd(w, v, k, g, rate, momentum, nesterov, tiny):
 
 
 @inlined
-def _room_for_rows(indptr, start, stop, like):
-    """An array for the connections of any row in a range, and for those of the next."""
+def _room_for_dots(indptr, start, stop, like):
+    """An array for the connections that `_dots_of_rows` takes at a time."""
     longest = 0
     for row in range(start, stop):
         longest = max(longest, indptr[row + 1] - indptr[row])
-    return np.empty((2, longest), like.dtype)
+    return np.empty(longest + AT_A_TIME, like.dtype)
+
+
+@inlined
+def _dots_of_rows(indptr, indices, x, dz, row, stop, dots):
+    """Products for the connections of some rows, from ``row`` on; returns the row after.
+
+    Steps of a few hundred connections together are faster than of one row: their loops
+    have less to begin and end, and what is read just after it was written in other pieces
+    would be waited for.
+    """
+    j = 0
+    while row < stop and j < AT_A_TIME:
+        k, end = indptr[row], indptr[row + 1]
+        _row_dots(dz, np.uint64(row), x, indices, k, end, dots, j)
+        j += end - k
+        row += 1
+    return row
 
 
 @kernel
@@ -353,22 +372,20 @@ def sgd_step(
     rate, momentum, alpha = cast(rate), cast(momentum), cast(alpha)
     scale, tiny = cast(scale), cast(tiny)
     _check_rows(x)
-    # All products of a row come before its updates, which vectorise then, and those of the
-    # next row too: what is read just after it was written in other pieces is waited for.
-    dots = _room_for_rows(indptr, start, stop, weights)
-    for row in range(start, stop + 1):
-        if row < stop:
-            k, end = indptr[row], indptr[row + 1]
-            _row_dots(dz, np.uint64(row), x, indices, k, end, dots[row % 2])
-        if row > start:
-            done = row - 1
+    # All products come before the updates, which vectorise then.
+    dots = _room_for_dots(indptr, start, stop, weights)
+    row = start
+    while row < stop:
+        first = row
+        row = _dots_of_rows(indptr, indices, x, dz, first, stop, dots)
+        for done in range(first, row):
             g = scale * _sum(dz, np.uint64(done))
             _sgd(bias, bias_velocity, done, g, rate, momentum, nesterov, tiny)
-            k, end = indptr[done], indptr[row]
-            w, v, d = weights[k:end], velocity[k:end], dots[done % 2]
-            for j in range(w.size):
-                g = scale * (d[j] + alpha * w[j])
-                _sgd(w, v, j, g, rate, momentum, nesterov, tiny)
+        k, end = indptr[first], indptr[row]
+        w, v = weights[k:end], velocity[k:end]
+        for j in range(w.size):
+            g = scale * (dots[j] + alpha * w[j])
+            _sgd(w, v, j, g, rate, momentum, nesterov, tiny)
 
 
 @exact_inlined
@@ -395,23 +412,22 @@ def adam_step(
     epsilon = cast(max(epsilon, tiny))
     alpha, scale, tiny = cast(alpha), cast(scale), cast(tiny)
     _check_rows(x)
-    dots = _room_for_rows(indptr, start, stop, weights)
-    for row in range(start, stop + 1):
-        if row < stop:
-            k, end = indptr[row], indptr[row + 1]
-            _row_dots(dz, np.uint64(row), x, indices, k, end, dots[row % 2])
-        if row > start:
-            done = row - 1
+    dots = _room_for_dots(indptr, start, stop, weights)
+    row = start
+    while row < stop:
+        first_row = row
+        row = _dots_of_rows(indptr, indices, x, dz, first_row, stop, dots)
+        for done in range(first_row, row):
             g = scale * _sum(dz, np.uint64(done))
             _adam(
                 bias, bias_first, bias_second, done, g,
                 rate, beta_1, beta_2, epsilon, tiny,
             )  # fmt: skip
-            k, end = indptr[done], indptr[row]
-            w, m, v, d = weights[k:end], first[k:end], second[k:end], dots[done % 2]
-            for j in range(w.size):
-                g = scale * (d[j] + alpha * w[j])
-                _adam(w, m, v, j, g, rate, beta_1, beta_2, epsilon, tiny)
+        k, end = indptr[first_row], indptr[row]
+        w, m, v = weights[k:end], first[k:end], second[k:end]
+        for j in range(w.size):
+            g = scale * (dots[j] + alpha * w[j])
+            _adam(w, m, v, j, g, rate, beta_1, beta_2, epsilon, tiny)
 
 
 @kernel
@@ -966,7 +982,7 @@ def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
     inputs = np.arange(x.shape[0])
     for row in range(start, stop):
         target = row - start
-        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, sizes[target])
+        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, sizes[target], 0)
         for i in range(sizes.shape[1]):
             sizes[target, i] = abs(sizes[target, i])
         for k in range(indptr[row], indptr[row + 1]):
@@ -1065,11 +1081,12 @@ def free_positions(ranks, taken, positions):
 def add_weight_gradient(indptr, indices, x, dz, gradient, start, stop):
     """Add to the gradient for the connections of rows ``[start, stop)``."""
     _check_rows(x)
-    dots = _room_for_rows(indptr, start, stop, gradient)[0]
-    for row in range(start, stop):
-        k, end = indptr[row], indptr[row + 1]
-        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
-        for j in range(end - k):
+    dots = _room_for_dots(indptr, start, stop, gradient)
+    row = start
+    while row < stop:
+        k = indptr[row]
+        row = _dots_of_rows(indptr, indices, x, dz, row, stop, dots)
+        for j in range(indptr[row] - k):
             gradient[k + j] += dots[j]
 
 

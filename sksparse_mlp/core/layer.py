@@ -340,6 +340,8 @@ class SparseLayer:
         return self._shares_of("input", self.transposed[0], n_threads)
 
     def _shares_of(self, side: str, indptr: np.ndarray, n_threads: int) -> list[int]:
+        if n_threads == 1:
+            return [0, indptr.size - 1]
         if (side, n_threads) not in self._shares:
             # A row costs something even without connections.
             cost = indptr + np.arange(indptr.size)

@@ -171,6 +171,7 @@ class Training:
         )
         evolve = partial(self._evolve, samples, buffers, workers)
         self.network.add_slots(self.optimizer.n_slots)
+        program = self._program(samples, buffers)
         if last is None:
             self.best = None
             self.evolution.attach(self.network)
@@ -183,7 +184,7 @@ class Training:
                     evolve(last)
                 self._begin_epoch(is_last=remaining == 0)
                 self._remember()
-                last = self._train_epoch(samples, buffers, workers, evolve)
+                last = self._train_epoch(samples, buffers, workers, evolve, program)
                 if self.diverged:
                     self._restore()
                     self._skips = None
@@ -256,6 +257,7 @@ class Training:
         buffers: Batch,
         workers: Workers,
         evolve: Callable[[dict[str, Any]], None],
+        program: Program | None,
     ) -> dict[str, Any]:
         started = time.perf_counter()
         rate = self.learning_rate(self.epoch, self.n_epochs, self.n_seen)
@@ -264,7 +266,7 @@ class Training:
         record |= {"turnover": 0.0, "evolution_seconds": 0.0}
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
         mean_weight = samples.mean_weight()
-        program = self._program(samples, buffers)
+        program = program if self._skips is None else None
         loss, first = 0.0, 0
         while first < rows.size and math.isfinite(loss):
             if self.evolution.is_due(self.n_updates):
@@ -299,7 +301,7 @@ class Training:
         return record
 
     def _program(self, samples: Samples, buffers: Batch) -> Program | None:
-        if not self.compiles or self._skips is not None:
+        if not self.compiles:
             return None
         return Program.of(
             self.network, buffers, samples, self.optimizer, self.alpha, self.dropout
