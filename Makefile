@@ -15,11 +15,12 @@ demo: $(VENV)/plot.installed
 
 test: $(VENV)/test.installed
 	$(BIN)/python $(PYTEST) $(COVERAGE)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_kernels.py $(COVERAGE)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_simd.py tests/core/test_kernels.py \
+		$(COVERAGE)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python $(PYTEST) $(CHECKED)
 
 # Every kernel, and small fits of every kind, with each index compared to its array's bounds.
-CHECKED := tests/test_bounds.py tests/core/test_kernels.py \
+CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py \
 	tests/estimators/test_border.py tests/estimators/test_transactions.py \
 	tests/test_determinism.py::test_results_are_those_that_were_kept
 

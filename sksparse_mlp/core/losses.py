@@ -37,6 +37,7 @@ class SoftmaxCrossEntropy:
     """Multinomial cross-entropy; one output neuron per class."""
 
     link = "softmax"
+    code = kernels.SOFTMAX
     value_and_gradient = staticmethod(kernels.softmax_cross_entropy)
     score = staticmethod(accuracy)
 
@@ -62,6 +63,7 @@ class LogisticCrossEntropy:
     """Binary cross-entropy; one output neuron, the logit of the second class."""
 
     link = "logistic"
+    code = kernels.LOGISTIC_CLASSES
     score = staticmethod(accuracy)
 
     @staticmethod
@@ -89,6 +91,7 @@ class MultilabelCrossEntropy:
     """Binary cross-entropy summed over labels; one output neuron, the logit, per label."""
 
     link = "logistic"
+    code = kernels.LOGISTIC_LABELS
     value_and_gradient = staticmethod(kernels.logistic_cross_entropy)
     score = staticmethod(accuracy)
 
@@ -114,6 +117,7 @@ class SquaredError:
     """Half of the squared error; one output neuron per target."""
 
     link = "identity"
+    code = kernels.SQUARED_ERROR
     value_and_gradient = staticmethod(kernels.squared_error)
     score = staticmethod(r2)
 

@@ -13,6 +13,7 @@ from joblib.parallel import get_active_backend
 
 from sksparse_mlp.core import spinning
 from sksparse_mlp.core.signals import PutOff, put_off
+from sksparse_mlp.core.spinning import FAILED, FINISHED, MEETING, STARTED
 
 # Multiply-adds of a task below which other threads cost more than they save (measured by
 # ``python -m benchmarks.peers --only threads``).
@@ -23,7 +24,6 @@ NAP = 5e-5
 # Looks, some 3 microseconds of them, between the departures of two threads that waited
 # for each other. Both want the GIL then; who finds it taken falls asleep.
 N_APART = 5_000
-STARTED, FINISHED, MEETING = 0, 1, 2
 # Of so many equal tasks so many are tried in either way. Threads that wait for each other
 # lose more than they save where something else needs the cores, unless a task is long.
 ROUND, N_TRIED = 1000, 6
@@ -57,11 +57,14 @@ class Member:
     rank : int
         Number of the thread, from 0, which is the one that asked for the task.
     n_threads : int
+    counters : ndarray
+        The team's, for meetings inside of compiled code.
     """
 
     def __init__(self, rank: int, n_threads: int, team: "Workers | None"):
         self.rank = rank
         self.n_threads = n_threads
+        self.counters = getattr(team, "counters", NO_COUNTERS)
         self._team = team
         self._n_meetings = 0
 
@@ -82,6 +85,7 @@ class Member:
             self._team.meet(self._n_meetings * self.n_threads)
 
 
+NO_COUNTERS = spinning.new_counters(0)
 ALONE = Member(0, 1, None)
 
 Task: TypeAlias = Callable[[Member], None]
@@ -141,17 +145,17 @@ class Workers:
                 stacklevel=2,
             )
         self.n_threads = min(n_threads, n_cores)
-        self._paces: dict[tuple[str, int], Pace] = {}
+        self._paces: dict[tuple[str, int, int], Pace] = {}
         self._waiting: PutOff | None = None
         self._gather()
 
     def _gather(self) -> None:
         """Have a team whose threads are still to be started."""
         self._process = os.getpid()
+        self.counters = spinning.new_counters(FAILED + 1)
         self._members = [Member(k, self.n_threads, self) for k in range(self.n_threads)]
         self._events = [threading.Event() for _ in self._members[1:]]
         self._threads: list[threading.Thread] = []
-        self._counters = spinning.new_counters(3)
         self._errors: list[BaseException] = []
         self._task: Task | None = None
         self._n_tasks = 0
@@ -184,18 +188,19 @@ class Workers:
             finally:
                 self._waiting = None
 
-    def run(self, task: Task, work: int) -> None:
+    def run(self, task: Task, work: int, n_times: int = 1) -> None:
         """Call ``task(member)`` in every thread, or in this one alone where it is faster.
 
-        Every member must come to the same meetings. ``work`` counts multiply-adds; equal
-        work of the same function is supposed to take equal time.
+        Every member must come to the same meetings. ``work`` counts multiply-adds, which
+        the task does ``n_times``; equal work of the same function is supposed to take equal
+        time.
         """
         if self._waiting is not None:
             self._waiting.pass_on()
         if self.n_threads == 1 or work < MIN_WORK:
             task(ALONE)
             return
-        kind = getattr(task, "__qualname__", ""), work
+        kind = getattr(task, "__qualname__", ""), work, n_times
         pace = self._paces.setdefault(kind, Pace())
         started = time.perf_counter()
         if pace.shares():
@@ -220,7 +225,7 @@ class Workers:
     def meet(self, n_arrivals: int) -> None:
         """Come to a meeting and wait until there were so many arrivals in all."""
         if not spinning.count_and_wait(
-            self._counters, MEETING, n_arrivals, N_TRIES, N_APART
+            self.counters, MEETING, n_arrivals, N_TRIES, N_APART
         ):
             self._wait_for(MEETING, n_arrivals, can_fail=True)
 
@@ -233,7 +238,7 @@ class Workers:
     def _hand_out(self, task: Task | None) -> None:
         self._task = task
         self._n_tasks += 1
-        spinning.count(self._counters, STARTED)
+        spinning.count(self.counters, STARTED)
         for event in self._events:
             event.set()
 
@@ -244,9 +249,10 @@ class Workers:
             pass
         except BaseException as error:
             self._errors.append(error)
+            spinning.count(self.counters, FAILED)
 
     def _wait_for(self, counter: int, value: int, *, can_fail: bool = False) -> None:
-        while not spinning.has_reached(self._counters, counter, value, N_TRIES):
+        while not spinning.has_reached(self.counters, counter, value, N_TRIES):
             if can_fail and self._errors:
                 raise AbandonedError
             time.sleep(NAP)
@@ -255,14 +261,14 @@ class Workers:
         """Take part in every task, from the first that was handed out."""
         n_tasks = 1
         while True:
-            while not spinning.has_reached(self._counters, STARTED, n_tasks, N_TRIES):
+            while not spinning.has_reached(self.counters, STARTED, n_tasks, N_TRIES):
                 event.clear()
                 # The task may have come before the event was cleared.
-                if not spinning.has_reached(self._counters, STARTED, n_tasks, 1):
+                if not spinning.has_reached(self.counters, STARTED, n_tasks, 1):
                     event.wait()
             task = self._task
             if task is None:
                 return
             self._do(task, member)
             n_tasks += 1
-            spinning.count(self._counters, FINISHED)
+            spinning.count(self.counters, FINISHED)
