@@ -121,9 +121,9 @@ def test_a_first_call_that_fails_leaves_nothing(mlp, multiclass, method):
     before = bits(model)
     options = {"classes": [0, 1, 2]} if method == "partial_fit" else {}
     # The first fit of a process calls more.
-    for _ in range(2):
+    for each in (mlp(), mlp()):
         with Injector(0) as counter:
-            getattr(mlp(), method)(*multiclass, **options)
+            getattr(each, method)(*multiclass, **options)
     for number in range(1, counter.n_calls, 7):
         with pytest.raises(RuntimeError), Injector(number):
             getattr(model, method)(*multiclass, **options)
