@@ -108,6 +108,7 @@ def test_families_use_only_the_bottom_of_core(family):
 def test_only_the_bottom_of_core_uses_numba():
     assert {module for module in FILES if uses(module, "numba")} == {
         addresses.__name__,
+        "sksparse_mlp.core.compiling",
         kernels.__name__,
         simd.__name__,
         spinning.__name__,
