@@ -9,7 +9,14 @@ from numba.core.caching import NullCache
 from numba.extending import is_jitted
 from pages import DOCS, program
 
-from sksparse_mlp.core import addresses, compilation, kernels, simd, spinning
+from sksparse_mlp.core import (
+    addresses,
+    compilation,
+    compiling,
+    kernels,
+    simd,
+    spinning,
+)
 
 architecture = program("architecture")
 FILES = architecture.files()
@@ -25,7 +32,9 @@ LAYOUT = {
     "families": {"core", "foundations"},
     "serialization": {"core", "foundations", "families"},
     "estimators": BELOW_ESTIMATORS,
-    "sksparse_mlp": {"estimators", "foundations"},
+    "_versions": {"core"},
+    "sksparse_mlp": {"_versions", "estimators", "foundations"},
+    "warmup": {"_versions", "core", "estimators"},
     "callbacks": BELOW_LEAVES,
     "datasets": {"foundations"},
     "analysis": BELOW_LEAVES,
@@ -116,7 +125,7 @@ def test_families_use_only_the_bottom_of_core():
 
 
 def test_only_the_bottom_of_core_uses_numba():
-    modules = (addresses, compilation, kernels, simd, spinning)
+    modules = (addresses, compilation, compiling, kernels, simd, spinning)
     bottom = {module.__name__ for module in modules}
     assert {module for module in FILES if uses(module, "numba")} == bottom
     for module in (addresses, simd, spinning):

@@ -31,6 +31,15 @@ def features() -> set[str]:
     return {name[1:] for name in names.split(",") if name.startswith("+")}
 
 
+def description() -> str:
+    """The registers that vectors are in, and the instructions that they come with."""
+    known = {"avx512f": 512, "avx": 256, "neon": 128, "sse2": 128}
+    names = [name for name in known if name in features()]
+    if config.DISABLE_JIT or not names:  # type: ignore[attr-defined]
+        return "none: the portable code"
+    return f"{known[names[0]]} bits ({names[0]})"
+
+
 # Vectors whose sums fit the registers beside what is added to them: these are 32 of one
 # vector each, or 16 of half a vector.
 N_TOTALS = 8 if "avx512f" in features() else 4
