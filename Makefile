@@ -15,11 +15,13 @@ demo: $(VENV)/plot.installed
 
 test: $(VENV)/test.installed
 	$(BIN)/python $(PYTEST) $(COVERAGE)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_kernels.py $(COVERAGE)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_simd.py tests/core/test_kernels.py \
+		$(COVERAGE)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python $(PYTEST) $(CHECKED)
 
 # Every kernel, and small fits of every kind, with each index compared to its array's bounds.
-CHECKED := tests/test_bounds.py tests/core/test_kernels.py \
+CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py \
+	tests/estimators/test_border.py tests/estimators/test_transactions.py \
 	tests/test_determinism.py::test_results_are_those_that_were_kept
 
 # All tests, with the share of the lines that they run. Compiled functions show no lines:
@@ -73,6 +75,9 @@ test-wheel: dist
 nightly: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.reliability.fuzz --cases 5000 --seed $(SEED)
 	$(BIN)/python -m benchmarks.reliability.concurrency
+	$(BIN)/python -m benchmarks.reliability.attacks
+	CASES=1000 $(BIN)/python -m pytest -n0 tests/core/test_compilation.py \
+		tests/serialization/test_arrays.py -k "random_damage or in_proportion"
 
 # Known vulnerabilities of what is installed; asks the package index for them.
 audit: $(VENV)/dev.installed

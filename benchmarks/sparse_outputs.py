@@ -23,6 +23,7 @@ from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import CST, CReLU
 from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.network import aligned, padded
 
 FOLDER = Path(__file__).parent / "literature" / "results"
 N_FEATURES, HIDDEN, N_CLASSES = 784, (1000, 1000), 10
@@ -117,7 +118,8 @@ def layer_rows(repeats):
         layer.weights[:] = rng.standard_normal(layer.n_connections)
         skipping = layer.skipping_forward()
         for batch, zeros in product(BATCHES, SHARES):
-            x = rng.standard_normal((1000, batch)).astype(np.float32)
+            x = aligned((1000, padded(batch, np.float32)), np.float32)
+            x[:] = rng.standard_normal(x.shape)
             x[rng.random(x.shape) < zeros] = 0
             z = np.empty_like(x)
             ways = {
@@ -131,7 +133,7 @@ def layer_rows(repeats):
                 "zeros (%)": 100 * zeros,
                 "plain (us)": 1e6 * comparison.median("plain"),
                 "plain / skipping": spread(comparison.ratios("plain", "skipping")),
-                "chosen": "skipping" if layer.prefers_skipping(x) else "plain",
+                "chosen": "skipping" if layer.prefers_skipping(x, batch) else "plain",
             }
 
 

@@ -112,7 +112,8 @@ def direct(graph):
 
 WIDTH, ROW, BOX = 360, 78, (106, 42)
 STYLE = """
-.rooms { display: block; max-width: 30rem; width: 100%; font: 13px sans-serif; }
+.rooms { display: block; max-width: 30rem; width: 100%; margin-bottom: 1rem; }
+.rooms { font: 13px sans-serif; }
 .rooms rect, .rooms path { fill: none; stroke: currentColor; }
 .rooms path { opacity: 0.6; }
 .rooms text { fill: currentColor; text-anchor: middle; }

@@ -1,6 +1,7 @@
 """Truly sparse multilayer perceptrons that feel like scikit-learn."""
 
 from sksparse_mlp import _names
+from sksparse_mlp._versions import show_versions
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 from sksparse_mlp.estimators._classifier_cv import SparseMLPClassifierCV
 from sksparse_mlp.estimators._regressor import SparseMLPRegressor
@@ -14,6 +15,7 @@ __all__ = [
     "SparseMLPRegressorCV",
     "SparseMLPSelector",
     "__version__",
+    "show_versions",
 ]
 __version__ = "0.1.0"
 

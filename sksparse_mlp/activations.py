@@ -47,12 +47,16 @@ class Activation(BaseEstimator):
         Whether the parameters are trained.
     update : {"batch", "epoch"}
         When they are: at every update, or once after each epoch.
+    code : int
+        What compiled updates know the class by that has it; 0 where they call `forward`
+        and `backward` instead.
     """
 
     _parameter_constraints: dict[str, Any] = {}
     initializer = "xavier_uniform"
     learnable = False
     update = "batch"
+    code = 0
 
     def initial_parameters(self, depth: int, n_neurons: int, dtype: DTypeLike) -> Array:
         """Parameters of a hidden layer before training.
@@ -166,6 +170,8 @@ class Identity(Activation):
     Identity()
     """
 
+    code = kernels.IDENTITY
+
     def kinks(self, parameters: Array) -> Array:
         return np.empty(0)
 
@@ -187,6 +193,8 @@ class Logistic(Activation):
     >>> Logistic()
     Logistic()
     """
+
+    code = kernels.LOGISTIC
 
     def is_on(self, z: Array, a: Array) -> Array:
         return a > 0.5
@@ -210,6 +218,8 @@ class Tanh(Activation):
     Tanh()
     """
 
+    code = kernels.TANH
+
     def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.tanh(z, a, start, stop)
 
@@ -224,6 +234,7 @@ class _TwoSlopes(Activation):
 
     slope: float
     initializer = "he_uniform"
+    code = kernels.LEAKY_RELU
 
     def signed_slope(self, depth: int) -> float:
         """Slope for negative inputs before training.
@@ -510,6 +521,7 @@ class _Shifted(Activation):
     _parameter_constraints: dict[str, Any] = {"threshold": _NOT_NEGATIVE}
     initializer = "edge_of_chaos"
     clip = np.inf
+    code = kernels.CLIPPED_SHIFT
 
     def is_on(self, z: Array, a: Array) -> Array:
         return a > 0
@@ -530,6 +542,8 @@ class _Shifted(Activation):
 
 class _Shrunk(_Shifted):
     """The odd extension of `_Shifted`: zero between -threshold and threshold."""
+
+    code = kernels.CLIPPED_SHRINK
 
     def is_on(self, z: Array, a: Array) -> Array:
         on: Array = a != 0

@@ -35,8 +35,8 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     dx[start:stop] = (W_transposed @ dz)[start:stop]
 
 
-def share_active(x):
-    return np.mean(x != 0)
+def share_active(x, size):
+    return np.mean(x[:, :size] != 0)
 
 
 def forward_skipping(indptr, indices, weights, bias, x, z, start, stop):
@@ -50,6 +50,10 @@ def forward_skipping_full(weights, bias, x, z, start, stop):
 
 def sum_of_squares(values):
     return np.sum(values.astype(np.float64) ** 2)
+
+
+def sum_in_order(values):
+    return np.sum(values, dtype=np.float64)
 
 
 def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop):
@@ -126,11 +130,12 @@ def adam_update(
 
 
 def normalise_batch(
-    u, z, gain, shift, mean, variance, inverse_deviation, momentum, epsilon, start, stop
-):
+    u, z, gain, shift, mean, variance, inverse_deviation,
+    momentum, epsilon, size, start, stop,
+):  # fmt: skip
     rows = slice(start, stop)
-    batch_mean, batch_variance = u[rows].mean(axis=1), u[rows].var(axis=1)
-    size = u.shape[1]
+    counted = u[rows, :size]
+    batch_mean, batch_variance = counted.mean(axis=1), counted.var(axis=1)
     if size > 1:
         unbiased = batch_variance * size / (size - 1)
         mean[rows] = (1 - momentum) * mean[rows] + momentum * batch_mean
@@ -147,9 +152,10 @@ def normalise(u, z, gain, shift, mean, variance, epsilon, start, stop):
 
 
 def normalise_batch_gradient(
-    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, start, stop
+    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, size, start, stop
 ):
     rows = slice(start, stop)
+    u, dz = u[:, :size], dz[:, :size]
     gain_gradient[rows] = np.sum(dz * u, axis=1)[rows]
     shift_gradient[rows] = np.sum(dz, axis=1)[rows]
     d = gain[:, np.newaxis] * dz
@@ -281,7 +287,7 @@ def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
 
 
 def gather_dense(X, rows, x, start, stop):
-    x[:, start:stop] = X[rows[start:stop]].T
+    x[:, start:stop] = X[rows[np.minimum(np.arange(start, stop), len(rows) - 1)]].T
 
 
 def gather_csr(data, indices, indptr, rows, x, start, stop):

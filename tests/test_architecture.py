@@ -9,7 +9,14 @@ from numba.core.caching import NullCache
 from numba.extending import is_jitted
 from pages import DOCS, program
 
-from sksparse_mlp.core import kernels, spinning
+from sksparse_mlp.core import (
+    addresses,
+    compilation,
+    compiling,
+    kernels,
+    simd,
+    spinning,
+)
 
 architecture = program("architecture")
 FILES = architecture.files()
@@ -25,7 +32,9 @@ LAYOUT = {
     "families": {"core", "foundations"},
     "serialization": {"core", "foundations", "families"},
     "estimators": BELOW_ESTIMATORS,
-    "sksparse_mlp": {"estimators", "foundations"},
+    "_versions": {"core"},
+    "sksparse_mlp": {"_versions", "estimators", "foundations"},
+    "warmup": {"_versions", "core", "estimators"},
     "callbacks": BELOW_LEAVES,
     "datasets": {"foundations"},
     "analysis": BELOW_LEAVES,
@@ -116,13 +125,14 @@ def test_families_use_only_the_bottom_of_core():
 
 
 def test_only_the_bottom_of_core_uses_numba():
-    assert {module for module in FILES if uses(module, "numba")} == {
-        kernels.__name__,
-        spinning.__name__,
-    }
-    assert not architecture.own(GRAPH[spinning.__name__])
+    modules = (addresses, compilation, compiling, kernels, simd, spinning)
+    bottom = {module.__name__ for module in modules}
+    assert {module for module in FILES if uses(module, "numba")} == bottom
+    for module in (addresses, simd, spinning):
+        assert architecture.own(GRAPH[module.__name__]) <= {compilation.__name__}
     users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
-    assert users == {"sksparse_mlp.core.workers"}
+    names = ("kernels", "program", "workers")
+    assert users == {f"sksparse_mlp.core.{name}" for name in names}
 
 
 def functions_of(module):
@@ -134,6 +144,7 @@ def functions_of(module):
 
 def assert_cached(function):
     assert not isinstance(function._cache, NullCache), function.__name__
+    assert isinstance(function._cache, compilation._Cache), function.__name__
     assert function.targetoptions["nogil"], function.__name__
 
 
@@ -150,7 +161,7 @@ def test_every_function_of_kernels_is_jitted_cached_and_shows_nan():
 def test_every_loop_of_spinning_is_jitted_and_cached():
     jitted = [f for f in functions_of(spinning) if is_jitted(f)]
     names = {function.__name__ for function in jitted}
-    assert names == {"count", "has_reached", "count_and_wait"}
+    assert names == {"count", "has_reached", "count_and_wait", "meet"}
     for function in jitted:
         assert_cached(function)
 

@@ -13,7 +13,7 @@ def test_baseline_has_every_case():
     assert KEPT.keys() == CASES.keys(), "run: python tests/memory.py"
 
 
-@pytest.mark.parametrize("name", KEPT.keys() & CASES.keys())
+@pytest.mark.parametrize("name", sorted(KEPT.keys() & CASES.keys()))
 def test_bytes_per_connection(name):
     # One in ten more or less: libraries differ in what they allocate by the way.
     found = memory.bytes_per_connection(*CASES[name])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sksparse_mlp.core.layer import SparseLayer
-from sksparse_mlp.core.network import aligned
+from sksparse_mlp.core.network import aligned, padded
 from sksparse_mlp.core.optimizers import SGD, Adam
 
 FLOAT = INDEX = 4  # bytes
@@ -40,10 +40,10 @@ class Passes:
         return activations + CONNECTION[name] * self.layer.n_connections
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Activations that come in, and gradients of those that go out."""
+        """Activations that come in and gradients of those that go out, whole vectors."""
         rng, layer = np.random.default_rng(1), self.layer
         sizes, dtype = (layer.n_in, layer.n_out), layer.weights.dtype
-        x, dz = (aligned((n, self.batch), dtype) for n in sizes)
+        x, dz = (aligned((n, padded(self.batch, dtype)), dtype) for n in sizes)
         for array in (x, dz):
             array[:] = rng.standard_normal(array.shape, dtype)
         return x, dz

@@ -30,6 +30,12 @@ SECTIONS = {
         "and containers, unequal classes, weights of zero. Of every fitted network the "
         "pattern, the numbers of connections, the history and all predictions are checked.",
     ),
+    "attacks": (
+        "Attacks",
+        "Programs that are meant to break it, each in a process of its own: how many ended "
+        "as they should (sound), failed or answered otherwise (wrong), ended the process, "
+        "or did not end. Before: as it was when this work began.",
+    ),
     "kills": (
         "Kills survived",
         "Training that writes checkpoints is killed at random moments and resumed until it "

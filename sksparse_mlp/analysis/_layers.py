@@ -120,9 +120,9 @@ def passes(network: Network, X: Any) -> Iterator[tuple[int, Batch]]:
     for start in range(0, n_samples, BATCH):
         rows = np.arange(start, min(start + BATCH, n_samples))
         batch = buffers if rows.size == buffers.size else buffers.first(rows.size)
-        gather(X, rows, batch.x, 0, rows.size)
+        gather(X, rows, batch.x, 0, batch.x.shape[1])
         network.forward(batch, ALONE)
-        yield start, batch
+        yield start, batch.without_padding()
 
 
 class Analyser(BaseEstimator):

@@ -48,7 +48,7 @@ def _outputs_without_inputs(unit: Hidden, bias: np.ndarray) -> np.ndarray:
     """What each neuron puts out if only its bias comes in."""
     u = bias[:, np.newaxis].copy()
     z, a = np.empty_like(u), np.empty_like(u)
-    unit.forward(u, z if unit.norm is not None else u, a, 0, bias.size, training=False)
+    unit.forward(u, z if unit.norm is not None else u, a, 0, bias.size)
     return a[:, 0]
 
 

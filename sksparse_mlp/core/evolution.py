@@ -105,6 +105,12 @@ class Evolution:
         """Whether to evolve before the update that follows ``n_updates`` others."""
         return bool(self.every and n_updates and n_updates % self.every == 0)
 
+    def n_updates_until_due(self, n_updates: int, most: int) -> int:
+        """How many updates, but at least one, may follow ``n_updates`` others at once."""
+        return (
+            most if self.every is None else min(most, self.every - n_updates % self.every)
+        )
+
     @property
     def is_selecting(self) -> bool:
         """Whether input neurons are still to leave."""

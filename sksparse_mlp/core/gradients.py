@@ -104,7 +104,7 @@ def _backward(network: Network, batch: Batch, member: Member) -> None:
 
 def fill_inputs(samples: Samples, rows: np.ndarray, batch: Batch, member: Member) -> None:
     """Fill the inputs of a batch with some rows."""
-    gather(samples.X, rows, batch.x, *member.share(batch.size, LINE))
+    gather(samples.X, rows, batch.x, *member.share(batch.x.shape[1], LINE))
     member.wait()
 
 
@@ -112,10 +112,13 @@ def differentiate_loss(
     network: Network, samples: Samples, rows: np.ndarray, batch: Batch, member: Member
 ) -> None:
     """Losses of a batch's samples, whose gradient goes to the last layer."""
+    dz, share = batch.dz[-1], member.share(batch.size, LINE)
     network.loss.value_and_gradient(
-        batch.z[-1], samples.y, samples.weights, rows, batch.dz[-1], batch.losses,
-        flush_limit(network.dtype), *member.share(batch.size, LINE),
+        batch.z[-1], samples.y, samples.weights, rows, dz, batch.losses,
+        flush_limit(network.dtype), *share,
     )  # fmt: skip
+    if share[1] == batch.size:
+        dz[:, batch.size :] = 0
     member.wait()
 
 

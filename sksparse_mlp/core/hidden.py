@@ -72,7 +72,7 @@ class Hidden:
         self._epoch_gradient = np.zeros_like(parameters)
         self._n_batches = 0
         if norm is not None:
-            self._inverse_deviation = np.empty(n_neurons, dtype)
+            self.inverse_deviation = np.empty(n_neurons, dtype)
             self.gain_gradient = np.empty(n_neurons, dtype)
             self.shift_gradient = np.empty(n_neurons, dtype)
 
@@ -102,18 +102,19 @@ class Hidden:
         start: int,
         stop: int,
         *,
-        training: bool,
+        size: int | None = None,
     ) -> None:
         """From products ``u`` to pre-activations ``z`` and activations ``a``, some rows.
 
-        All are (n_neurons, batch). When training with batch normalisation ``u`` is left
-        normalised, for `backward`; without it ``u`` and ``z`` are the same array.
+        All are (n_neurons, batch). With ``size``, when training, batch normalisation takes
+        the moments of so many samples and leaves ``u`` normalised, for `backward`; without
+        it, those that training left. Without a ``norm`` ``u`` and ``z`` are the same array.
         """
         norm = self.norm
-        if norm is not None and training:
+        if norm is not None and size is not None:
             kernels.normalise_batch(
                 u, z, norm.gain, norm.shift, norm.mean, norm.variance,
-                self._inverse_deviation, NORM_MOMENTUM, NORM_EPSILON, start, stop,
+                self.inverse_deviation, NORM_MOMENTUM, NORM_EPSILON, size, start, stop,
             )  # fmt: skip
         elif norm is not None:
             kernels.normalise(
@@ -123,14 +124,14 @@ class Hidden:
         self.activation.forward(z, a, self.parameters, start, stop)
 
     def backward(
-        self, u: np.ndarray, z: np.ndarray, da: np.ndarray, start: int, stop: int
+        self, u: np.ndarray, z: np.ndarray, da: np.ndarray, size: int, start: int, stop: int
     ) -> None:
         """Turn the gradient for the activations into that for the products, in place."""
         self.activation.backward(z, da, self.parameters, self.gradient, start, stop)
         if self.norm is not None:
             kernels.normalise_batch_gradient(
-                u, da, self.norm.gain, self._inverse_deviation,
-                self.gain_gradient, self.shift_gradient, start, stop,
+                u, da, self.norm.gain, self.inverse_deviation,
+                self.gain_gradient, self.shift_gradient, size, start, stop,
             )  # fmt: skip
 
     def parameter_gradient(self) -> np.ndarray:

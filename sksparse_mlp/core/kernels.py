@@ -1,9 +1,10 @@
 """Every jitted function of the package: arrays and scalars in, arrays out.
 
 Activations are stored as (neurons, batch), contiguous over the batch, so that every
-inner loop runs over samples and vectorises. Kernels over a layer take a range of
-rows ``[start, stop)``; each row is written by one call in a fixed order, so results
-do not depend on how the rows are shared among threads.
+inner loop runs over samples and vectorises; sparse products want rows of whole vectors,
+see :mod:`sksparse_mlp.core.simd`. Kernels over a layer take a range of rows ``[start,
+stop)``; each row is written by one call in a fixed order, so results do not depend on how
+the rows are shared among threads.
 
 All are in one file because Numba's cache notices changes of a kernel's own file, not of
 others that it calls into. ``tests/naive.py`` holds one plain NumPy twin of each public
@@ -16,17 +17,35 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sksparse_mlp.core.addresses import array_at, rows_at
+from sksparse_mlp.core.compilation import kept
+from sksparse_mlp.core.simd import (
+    N_TOTALS,
+    add_products,
+    add_scaled,
+    lanes,
+    lanes_of,
+    load,
+    put_sums,
+    splat,
+    store,
+    total_of,
+)
+from sksparse_mlp.core.spinning import meet
+
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-OPTIONS: Any = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
-kernel = njit(**OPTIONS)
+OPTIONS: Any = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+kernel = kept(njit(**OPTIONS))
 # A call with arrays as arguments costs as much as some of these functions do.
-inlined = njit(forceinline=True, **OPTIONS)
+inlined = kept(njit(forceinline=True, **OPTIONS))
 # Operations in the order in which they are written, to the last bit.
-exact = njit(**(OPTIONS | {"fastmath": False}))
+exact = kept(njit(**(OPTIONS | {"fastmath": False})))
+# Which product and sum are rounded together must not depend on what is around them.
+exact_inlined = kept(njit(forceinline=True, **(OPTIONS | {"fastmath": False})))
 
 
-# --- sparse products: eight connections per pass over the batch -----------------------
+# --- sparse products: the sums of many samples in registers over all connections ------
 
 
 @inlined
@@ -41,49 +60,54 @@ def _at_4(indices, k):
 
 
 @inlined
-def _add_scaled(z, row, w, x, i):
-    for s in range(z.shape[1]):
-        z[row, s] += w * x[i, s]
+def _check_rows(x):
+    if x.shape[1] % lanes(x) != 0:
+        raise ValueError("rows are not of whole vectors")
 
 
 @inlined
-def _add_scaled_4(z, row, w0, w1, w2, w3, x, indices, k):
-    i0, i1, i2, i3 = _at_4(indices, k)
-    for s in range(z.shape[1]):
-        z[row, s] += (w0 * x[i0, s] + w1 * x[i1, s]) + (w2 * x[i2, s] + w3 * x[i3, s])
+def _add_connections(totals, indices, positions, weights, first, last, x, s):
+    """Add weight times input, of samples from s on, for the connections of a row."""
+    for k in range(first, last):
+        w = weights[k] if positions is None else weights[_at(positions, k)]
+        totals = add_scaled(totals, w, x, _at(indices, k), s)
+    return totals
 
 
-@inlined
-def _add_scaled_8(z, row, w0, w1, w2, w3, w4, w5, w6, w7, x, indices, k):
-    i0, i1, i2, i3 = _at_4(indices, k)
-    i4, i5, i6, i7 = _at_4(indices, k + 4)
-    for s in range(z.shape[1]):
-        low = (w0 * x[i0, s] + w1 * x[i1, s]) + (w2 * x[i2, s] + w3 * x[i3, s])
-        high = (w4 * x[i4, s] + w5 * x[i5, s]) + (w6 * x[i6, s] + w7 * x[i7, s])
-        z[row, s] += low + high
+@kernel
+def _sum_row(indices, positions, weights, first, last, x, bias, z, row):
+    """z[row] = bias + sum of weight times input over the connections of a row."""
+    step, s, b = lanes(x), 0, splat(bias)
+    if N_TOTALS == 8:
+        while s + 8 * step <= x.shape[1]:
+            t = (b, b, b, b, b, b, b, b)
+            t = _add_connections(t, indices, positions, weights, first, last, x, s)
+            store(z, row, s, t)
+            s += 8 * step
+    while s + 4 * step <= x.shape[1]:
+        four = (b, b, b, b)
+        four = _add_connections(four, indices, positions, weights, first, last, x, s)
+        store(z, row, s, four)
+        s += 4 * step
+    while s + 2 * step <= x.shape[1]:
+        two = (b, b)
+        two = _add_connections(two, indices, positions, weights, first, last, x, s)
+        store(z, row, s, two)
+        s += 2 * step
+    while s < x.shape[1]:
+        one = (b,)
+        one = _add_connections(one, indices, positions, weights, first, last, x, s)
+        store(z, row, s, one)
+        s += step
 
 
 @kernel
 def forward(indptr, indices, weights, bias, x, z, start, stop):
     """z = W x + b for the output neurons ``[start, stop)``."""
-    w = weights
+    _check_rows(x)
     for row in range(start, stop):
-        z[row] = bias[row]
-        k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            _add_scaled_8(
-                z, np.uint64(row), w[k], w[k + 1], w[k + 2], w[k + 3],
-                w[k + 4], w[k + 5], w[k + 6], w[k + 7], x, indices, k,
-            )  # fmt: skip
-            k += 8
-        if k + 4 <= end:
-            _add_scaled_4(
-                z, np.uint64(row), w[k], w[k + 1], w[k + 2], w[k + 3], x, indices, k
-            )
-            k += 4
-        while k < end:
-            _add_scaled(z, np.uint64(row), w[k], x, _at(indices, k))
-            k += 1
+        first, last = indptr[row], indptr[row + 1]
+        _sum_row(indices, None, weights, first, last, x, bias[row], z, row)
 
 
 @kernel
@@ -93,35 +117,21 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     ``indptr``, ``indices`` and ``positions`` are the transposed pattern: the output
     neurons that each input neuron feeds, and where their weights lie.
     """
-    w, p = weights, positions
+    _check_rows(dz)
+    zero = dz.dtype.type(0.0)
     for row in range(start, stop):
-        dx[row] = 0.0
-        k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            _add_scaled_8(
-                dx, np.uint64(row),
-                w[_at(p, k)], w[_at(p, k + 1)], w[_at(p, k + 2)], w[_at(p, k + 3)],
-                w[_at(p, k + 4)], w[_at(p, k + 5)], w[_at(p, k + 6)], w[_at(p, k + 7)],
-                dz, indices, k,
-            )  # fmt: skip
-            k += 8
-        if k + 4 <= end:
-            p0, p1, p2, p3 = _at_4(p, k)
-            _add_scaled_4(dx, np.uint64(row), w[p0], w[p1], w[p2], w[p3], dz, indices, k)
-            k += 4
-        while k < end:
-            _add_scaled(dx, np.uint64(row), w[_at(p, k)], dz, _at(indices, k))
-            k += 1
+        first, last = indptr[row], indptr[row + 1]
+        _sum_row(indices, positions, weights, first, last, dz, zero, dx, row)
 
 
 @kernel
-def share_active(x):
-    """Share of the entries of x that are not zero."""
+def share_active(x, size):
+    """Share of the entries of x that are not zero, among the first ``size`` samples."""
     count = 0
     for row in range(x.shape[0]):
-        for s in range(x.shape[1]):
+        for s in range(size):
             count += x[row, s] != 0.0
-    return count / x.size
+    return count / (x.shape[0] * size)
 
 
 @kernel
@@ -171,12 +181,43 @@ def forward_skipping_full(weights, bias, x, z, start, stop):
             z[row, s] = total[row]
 
 
+@exact_inlined
+def _add_rest(total, d, row, x, i, start, size):
+    for s in range(start, size):
+        total += d[row, s] * x[i, s]
+    return total
+
+
 @inlined
-def _sum(d, row):
-    total = d.dtype.type(0.0)
-    for s in range(d.shape[1]):
+def _dot_of_some(d, row, x, i, size):
+    """d[row] . x[i] over the first ``size`` samples, always in the same order."""
+    totals, s = (splat(d.dtype.type(0.0)),), 0
+    while s + lanes(x) <= size:
+        totals = add_products(totals, (load(d, row, s),), x, (i,), s)
+        s += lanes(x)
+    return _add_rest(total_of(totals[0]), d, row, x, i, s, size)
+
+
+@exact_inlined
+def _add_others(total, d, row, start, size):
+    for s in range(start, size):
         total += d[row, s]
     return total
+
+
+@inlined
+def _sum_of_some(d, row, size):
+    """Sum of d[row] over the first ``size`` samples, always in the same order."""
+    one, totals, s = d.dtype.type(1.0), (splat(d.dtype.type(0.0)),), 0
+    while s + lanes(d) <= size:
+        totals = add_scaled(totals, one, d, row, s)
+        s += lanes(d)
+    return _add_others(total_of(totals[0]), d, row, s, size)
+
+
+@inlined
+def _sum(d, row):
+    return _sum_of_some(d, row, d.shape[1])
 
 
 @inlined
@@ -188,34 +229,40 @@ def _dot(d, row, x, i):
 
 
 @inlined
-def _dot_8(d, row, x, indices, k):
-    i0, i1, i2, i3 = _at_4(indices, k)
-    i4, i5, i6, i7 = _at_4(indices, k + 4)
-    t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = d.dtype.type(0.0)
-    for s in range(d.shape[1]):
-        t0 += d[row, s] * x[i0, s]
-        t1 += d[row, s] * x[i1, s]
-        t2 += d[row, s] * x[i2, s]
-        t3 += d[row, s] * x[i3, s]
-        t4 += d[row, s] * x[i4, s]
-        t5 += d[row, s] * x[i5, s]
-        t6 += d[row, s] * x[i6, s]
-        t7 += d[row, s] * x[i7, s]
-    return t0, t1, t2, t3, t4, t5, t6, t7
+def _add_row_products(totals, d, row, x, inputs):
+    """Add products of d[row] with the rows of some inputs; lanes are partial sums."""
+    step, s = lanes(x), 0
+    while s + 4 * step <= x.shape[1]:
+        of_row = (
+            load(d, row, s),
+            load(d, row, s + step),
+            load(d, row, s + 2 * step),
+            load(d, row, s + 3 * step),
+        )
+        totals = add_products(totals, of_row, x, inputs, s)
+        s += 4 * step
+    while s < x.shape[1]:
+        totals = add_products(totals, (load(d, row, s),), x, inputs, s)
+        s += step
+    return totals
 
 
 @inlined
-def _row_dots(dz, row, x, indices, k, end, dots):
-    """dots[j] = dz[row] . x[indices[k + j]] for the connections ``[k, end)``."""
-    j = 0
+def _row_dots(dz, row, x, indices, k, end, dots, j):
+    """Put dz[row] . x[indices[k]] for the connections ``[k, end)`` to dots[j] and on."""
+    zero = splat(dz.dtype.type(0.0))
+    four = (zero, zero, zero, zero)
     while k + 8 <= end:
-        t = _dot_8(dz, row, x, indices, k)
-        for i in range(8):
-            dots[j + i] = t[i]
+        inputs = _at_4(indices, k) + _at_4(indices, k + 4)
+        put_sums(dots, j, _add_row_products(four + four, dz, row, x, inputs))
         k += 8
         j += 8
+    if k + 4 <= end:
+        put_sums(dots, j, _add_row_products(four, dz, row, x, _at_4(indices, k)))
+        k += 4
+        j += 4
     while k < end:
-        dots[j] = _dot(dz, row, x, _at(indices, k))
+        put_sums(dots, j, _add_row_products((zero,), dz, row, x, (_at(indices, k),)))
         k += 1
         j += 1
 
@@ -232,10 +279,11 @@ def sum_of_squares(values):
 @kernel
 def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop):
     """Gradient of the loss for the connections and biases of rows ``[start, stop)``."""
+    _check_rows(x)
     for row in range(start, stop):
         bias_gradient[row] = _sum(dz, np.uint64(row))
         k, end = indptr[row], indptr[row + 1]
-        _row_dots(dz, np.uint64(row), x, indices, k, end, gradient[k:end])
+        _row_dots(dz, np.uint64(row), x, indices, k, end, gradient, k)
 
 
 # --- full products without biases: few outputs, or few inputs --------------------------
@@ -255,22 +303,28 @@ def add_product(weights, x, z, start, stop):
                 z[row, s] += low + high
             k += 4
         while k < x.shape[0]:
-            _add_scaled(z, row, w[row, k], x, np.uint64(k))
+            for s in range(z.shape[1]):
+                z[row, s] += w[row, k] * x[k, s]
             k += 1
 
 
 @kernel
 def product_gradient(x, dz, gradient):
     """Gradient of the loss for all pairs: ``gradient[j, i]`` is ``dz[j] . x[i]``."""
+    _check_rows(x)
     inputs = np.arange(x.shape[0])
     for row in range(dz.shape[0]):
-        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, gradient[row])
+        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, gradient[row], 0)
+
+
+# Connections, or some more, whose products wait for their step together.
+AT_A_TIME = 256
 
 
 # --- optimizer steps, fused with the weight gradient: no gradient array ---------------
 
 
-@inlined
+@exact_inlined
 def _sgd(w, v, k, g, rate, momentum, nesterov, tiny):
     velocity = momentum * v[k] - rate * g
     # A velocity without gradient decays into subnormals, which cost ten times more.
@@ -281,12 +335,29 @@ def _sgd(w, v, k, g, rate, momentum, nesterov, tiny):
 
 
 @inlined
-def _room_for_row(indptr, start, stop, like):
-    """An array for the connections of any row in a range."""
+def _room_for_dots(indptr, start, stop, like):
+    """An array for the connections that `_dots_of_rows` takes at a time."""
     longest = 0
     for row in range(start, stop):
         longest = max(longest, indptr[row + 1] - indptr[row])
-    return np.empty(longest, like.dtype)
+    return np.empty(longest + AT_A_TIME, like.dtype)
+
+
+@inlined
+def _dots_of_rows(indptr, indices, x, dz, row, stop, dots):
+    """Products for the connections of some rows, from ``row`` on; returns the row after.
+
+    Steps of a few hundred connections together are faster than of one row: their loops
+    have less to begin and end, and what is read just after it was written in other pieces
+    would be waited for.
+    """
+    j = 0
+    while row < stop and j < AT_A_TIME:
+        k, end = indptr[row], indptr[row + 1]
+        _row_dots(dz, np.uint64(row), x, indices, k, end, dots, j)
+        j += end - k
+        row += 1
+    return row
 
 
 @kernel
@@ -301,20 +372,24 @@ def sgd_step(
     cast = weights.dtype.type
     rate, momentum, alpha = cast(rate), cast(momentum), cast(alpha)
     scale, tiny = cast(scale), cast(tiny)
-    # All products of a row come before its updates, which vectorise then.
-    dots = _room_for_row(indptr, start, stop, weights)
-    for row in range(start, stop):
-        g = scale * _sum(dz, np.uint64(row))
-        _sgd(bias, bias_velocity, row, g, rate, momentum, nesterov, tiny)
-        k, end = indptr[row], indptr[row + 1]
-        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
+    _check_rows(x)
+    # All products come before the updates, which vectorise then.
+    dots = _room_for_dots(indptr, start, stop, weights)
+    row = start
+    while row < stop:
+        first = row
+        row = _dots_of_rows(indptr, indices, x, dz, first, stop, dots)
+        for done in range(first, row):
+            g = scale * _sum(dz, np.uint64(done))
+            _sgd(bias, bias_velocity, done, g, rate, momentum, nesterov, tiny)
+        k, end = indptr[first], indptr[row]
         w, v = weights[k:end], velocity[k:end]
         for j in range(w.size):
             g = scale * (dots[j] + alpha * w[j])
             _sgd(w, v, j, g, rate, momentum, nesterov, tiny)
 
 
-@inlined
+@exact_inlined
 def _adam(w, m, v, k, g, rate, beta_1, beta_2, epsilon, tiny):
     one = w.dtype.type(1.0)
     first = beta_1 * m[k] + (one - beta_1) * g
@@ -337,12 +412,19 @@ def adam_step(
     rate, beta_1, beta_2 = cast(rate), cast(beta_1), cast(beta_2)
     epsilon = cast(max(epsilon, tiny))
     alpha, scale, tiny = cast(alpha), cast(scale), cast(tiny)
-    dots = _room_for_row(indptr, start, stop, weights)
-    for row in range(start, stop):
-        g = scale * _sum(dz, np.uint64(row))
-        _adam(bias, bias_first, bias_second, row, g, rate, beta_1, beta_2, epsilon, tiny)
-        k, end = indptr[row], indptr[row + 1]
-        _row_dots(dz, np.uint64(row), x, indices, k, end, dots)
+    _check_rows(x)
+    dots = _room_for_dots(indptr, start, stop, weights)
+    row = start
+    while row < stop:
+        first_row = row
+        row = _dots_of_rows(indptr, indices, x, dz, first_row, stop, dots)
+        for done in range(first_row, row):
+            g = scale * _sum(dz, np.uint64(done))
+            _adam(
+                bias, bias_first, bias_second, done, g,
+                rate, beta_1, beta_2, epsilon, tiny,
+            )  # fmt: skip
+        k, end = indptr[first_row], indptr[row]
         w, m, v = weights[k:end], first[k:end], second[k:end]
         for j in range(w.size):
             g = scale * (dots[j] + alpha * w[j])
@@ -376,32 +458,29 @@ def adam_update(
 
 @kernel
 def normalise_batch(
-    u, z, gain, shift, mean, variance, inverse_deviation, momentum, epsilon, start, stop
-):
+    u, z, gain, shift, mean, variance, inverse_deviation,
+    momentum, epsilon, size, start, stop,
+):  # fmt: skip
     """u = (u - its mean) / its deviation over the batch; z = gain * u + shift.
 
-    ``mean`` and ``variance`` are moving averages, of the unbiased variance; a batch of
-    one sample, which has none, leaves them alone.
+    Only the first ``size`` samples count for the moments. ``mean`` and ``variance`` are
+    moving averages, of the unbiased variance; a batch of one sample, which has none,
+    leaves them alone.
     """
-    size = u.shape[1]
     cast = u.dtype.type
     momentum, epsilon, one = cast(momentum), cast(epsilon), cast(1.0)
     for row in range(start, stop):
-        center = cast(0.0)
-        for s in range(size):
-            center += u[row, s]
-        center /= cast(size)
-        spread = cast(0.0)
-        for s in range(size):
+        center = _sum_of_some(u, row, size) / cast(size)
+        for s in range(u.shape[1]):
             u[row, s] -= center
-            spread += u[row, s] * u[row, s]
+        spread = _dot_of_some(u, row, u, row, size)
         inverse = one / math.sqrt(spread / cast(size) + epsilon)
         inverse_deviation[row] = inverse
         if size > 1:
             unbiased = spread / cast(size - 1)
             mean[row] += momentum * (center - mean[row])
             variance[row] += momentum * (unbiased - variance[row])
-        for s in range(size):
+        for s in range(u.shape[1]):
             u[row, s] *= inverse
             z[row, s] = gain[row] * u[row, s] + shift[row]
 
@@ -419,22 +498,20 @@ def normalise(u, z, gain, shift, mean, variance, epsilon, start, stop):
 
 @kernel
 def normalise_batch_gradient(
-    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, start, stop
+    u, dz, gain, inverse_deviation, gain_gradient, shift_gradient, size, start, stop
 ):
     """From the gradient for z to that for the u before :func:`normalise_batch`.
 
     ``u`` holds the normalised values that :func:`normalise_batch` left there.
     """
-    size = u.dtype.type(u.shape[1])
+    n = u.dtype.type(size)
     for row in range(start, stop):
-        total = product = u.dtype.type(0.0)
-        for s in range(u.shape[1]):
-            total += dz[row, s]
-            product += dz[row, s] * u[row, s]
+        total = _sum_of_some(dz, row, size)
+        product = _dot_of_some(dz, row, u, row, size)
         gain_gradient[row], shift_gradient[row] = product, total
         factor = gain[row] * inverse_deviation[row]
-        for s in range(u.shape[1]):
-            dz[row, s] = factor * (dz[row, s] - (total + product * u[row, s]) / size)
+        for s in range(size):
+            dz[row, s] = factor * (dz[row, s] - (total + product * u[row, s]) / n)
 
 
 # --- activations: values, and the gradient multiplied by the derivative in place ------
@@ -714,12 +791,13 @@ def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
 def gather_dense(X, rows, x, start, stop):
     """x[i, s] = X[rows[s], i] for the samples ``[start, stop)``.
 
-    One cache line of features is read at a time.
+    Samples behind the last of the rows repeat it. One cache line of features is read at a
+    time.
     """
     for first in range(0, X.shape[1], 16):
         last = min(first + 16, X.shape[1])
         for s in range(start, stop):
-            row = rows[s]
+            row = rows[min(s, rows.size - 1)]
             for i in range(first, last):
                 x[i, s] = X[row, i]
 
@@ -728,11 +806,12 @@ def gather_dense(X, rows, x, start, stop):
 def gather_csr(data, indices, indptr, rows, x, start, stop):
     """x[:, s] = row rows[s] of a CSR matrix for the samples ``[start, stop)``.
 
-    Duplicate entries are added.
+    Samples behind the last of the rows repeat it. Duplicate entries are added.
     """
     x[:, start:stop] = 0.0
     for s in range(start, stop):
-        for k in range(indptr[rows[s]], indptr[rows[s] + 1]):
+        row = rows[min(s, rows.size - 1)]
+        for k in range(indptr[row], indptr[row + 1]):
             x[indices[k], s] += data[k]
 
 
@@ -900,10 +979,11 @@ def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
 
     ``sizes`` is (rows, n_in); a position is taken by a connection that is kept.
     """
+    _check_rows(x)
     inputs = np.arange(x.shape[0])
     for row in range(start, stop):
         target = row - start
-        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, sizes[target])
+        _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, sizes[target], 0)
         for i in range(sizes.shape[1]):
             sizes[target, i] = abs(sizes[target, i])
         for k in range(indptr[row], indptr[row + 1]):
@@ -1001,16 +1081,14 @@ def free_positions(ranks, taken, positions):
 @kernel
 def add_weight_gradient(indptr, indices, x, dz, gradient, start, stop):
     """Add to the gradient for the connections of rows ``[start, stop)``."""
-    for row in range(start, stop):
-        k, end = indptr[row], indptr[row + 1]
-        while k + 8 <= end:
-            g = _dot_8(dz, np.uint64(row), x, indices, k)
-            for j in range(8):
-                gradient[k + j] += g[j]
-            k += 8
-        while k < end:
-            gradient[k] += _dot(dz, np.uint64(row), x, _at(indices, k))
-            k += 1
+    _check_rows(x)
+    dots = _room_for_dots(indptr, start, stop, gradient)
+    row = start
+    while row < stop:
+        k = indptr[row]
+        row = _dots_of_rows(indptr, indices, x, dz, row, stop, dots)
+        for j in range(indptr[row] - k):
+            gradient[k + j] += dots[j]
 
 
 # --- distributions of values ----------------------------------------------------------
@@ -1191,3 +1269,314 @@ def add_log_densities(
                         points, weights, indptr[row], indptr[row + 1],
                         position, precision, reach,
                     )  # fmt: skip
+
+
+# --- updates: those of a whole network, in one call -----------------------------------
+
+# A network is a table with one row per layer, which holds sizes and where arrays begin in
+# memory: so one function, compiled once, serves networks of any depth.
+LAYER = np.dtype(
+    [
+        *((name, np.int64) for name in ("n_in", "n_out", "n_connections")),
+        *((name, np.int64) for name in ("indptr", "indices", "weights", "bias")),
+        *((name, np.int64) for name in ("in_indptr", "in_indices", "in_positions")),
+        *((name, np.int64) for name in ("slot", "bias_slot", "slot_2", "bias_slot_2")),
+        *((name, np.int64) for name in ("x", "u", "z", "a", "dz")),
+        # Of what follows the layer, the last one excepted.
+        *((name, np.int64) for name in ("activation", "parameters", "n_slopes")),
+        ("threshold", np.float64),
+        ("clip", np.float64),
+        *((name, np.int64) for name in ("has_norm", "gain", "shift", "mean", "variance")),
+        *((name, np.int64) for name in ("inverse_deviation", "gain_gradient")),
+        *((name, np.int64) for name in ("shift_gradient", "gain_slots", "shift_slots")),
+        ("norm_momentum", np.float64),
+        ("norm_epsilon", np.float64),
+    ],
+    align=True,
+)
+PLAN = np.dtype(
+    [
+        *((name, np.int64) for name in ("X", "n_features", "X_indices", "X_indptr")),
+        *(
+            (name, np.int64)
+            for name in ("n_rows", "n_entries", "is_sparse", "y", "weights")
+        ),
+        *((name, np.int64) for name in ("loss", "solver", "nesterov", "batch_size")),
+        *((name, np.int64) for name in ("drop_below", "rank", "n_threads")),
+        *((name, np.float64) for name in ("keep_scale", "mean_weight", "alpha", "tiny")),
+        *((name, np.float64) for name in ("momentum", "beta_2", "epsilon")),
+    ],
+    align=True,
+)
+IDENTITY, LOGISTIC, TANH, LEAKY_RELU, CLIPPED_SHIFT, CLIPPED_SHRINK = range(1, 7)
+SOFTMAX, LOGISTIC_LABELS, LOGISTIC_CLASSES, SQUARED_ERROR = range(1, 5)
+MOMENTUM, ADAM = range(1, 3)
+# Rows that a layer's passes take at a time: they stay in the nearest cache between them.
+ROWS = 16
+# Samples of which no two threads should write to one cache line.
+GRAIN = 16
+
+
+@exact
+def sum_in_order(values):
+    """Sum of the values from first to last, in float64."""
+    total = 0.0
+    for k in range(values.size):
+        total += values[k]
+    return total
+
+
+@inlined
+def _share(n_items, rank, n_threads):
+    """Where a thread's share of so many samples begins and ends, in whole grains."""
+    n_grains = (n_items + GRAIN - 1) // GRAIN
+    start, stop = n_grains * rank // n_threads, n_grains * (rank + 1) // n_threads
+    return min(start * GRAIN, n_items), min(stop * GRAIN, n_items)
+
+
+@kernel
+def _fill_inputs(layer, plan, rows, width, like, index):
+    start, stop = _share(width, plan.rank, plan.n_threads)
+    x = rows_at(layer.x, layer.n_in, width, like)
+    if not plan.is_sparse:
+        X = rows_at(plan.X, plan.n_rows, plan.n_features, like)
+        gather_dense(X, rows, x, start, stop)
+        return
+    data = array_at(plan.X, plan.n_entries, like)
+    indices = array_at(plan.X_indices, plan.n_entries, index)
+    indptr = array_at(plan.X_indptr, plan.n_rows + 1, index)
+    gather_csr(data, indices, indptr, rows, x, start, stop)
+
+
+@kernel
+def _activate(layer, z, a, like, start, stop):
+    if layer.activation == LEAKY_RELU:
+        slopes = array_at(layer.parameters, layer.n_slopes, like)
+        leaky_relu(z, a, slopes, start, stop)
+    elif layer.activation == IDENTITY:
+        copy_rows(z, a, start, stop)
+    elif layer.activation == LOGISTIC:
+        logistic(z, a, start, stop)
+    elif layer.activation == TANH:
+        tanh(z, a, start, stop)
+    elif layer.activation == CLIPPED_SHIFT:
+        clipped_shift(z, a, layer.threshold, layer.clip, start, stop)
+    else:
+        clipped_shrink(z, a, layer.threshold, layer.clip, start, stop)
+
+
+@kernel
+def _differentiate_activation(layer, z, da, like, start, stop):
+    if layer.activation == LEAKY_RELU:
+        slopes = array_at(layer.parameters, layer.n_slopes, like)
+        leaky_relu_gradient(z, da, slopes, start, stop)
+    elif layer.activation == LOGISTIC:
+        logistic_gradient(z, da, start, stop)
+    elif layer.activation == TANH:
+        tanh_gradient(z, da, start, stop)
+    elif layer.activation == CLIPPED_SHIFT:
+        clipped_shift_gradient(z, da, layer.threshold, layer.clip, start, stop)
+    elif layer.activation == CLIPPED_SHRINK:
+        clipped_shrink_gradient(z, da, layer.threshold, layer.clip, start, stop)
+
+
+@inlined
+def _of_neurons(layer, address, like):
+    return array_at(address, layer.n_out, like)
+
+
+@kernel
+def _forward_rows(layer, plan, key, size, width, like, index, start, stop):
+    """The pass forward of some rows of a layer, a few at a time."""
+    indptr = array_at(layer.indptr, layer.n_out + 1, index)
+    indices = array_at(layer.indices, layer.n_connections, index)
+    weights = array_at(layer.weights, layer.n_connections, like)
+    bias = _of_neurons(layer, layer.bias, like)
+    x = rows_at(layer.x, layer.n_in, width, like)
+    u = rows_at(layer.u, layer.n_out, width, like)
+    z = rows_at(layer.z, layer.n_out, width, like)
+    a = rows_at(layer.a, layer.n_out, width, like)
+    for row in range(start, stop, ROWS):
+        end = min(row + ROWS, stop)
+        forward(indptr, indices, weights, bias, x, u, row, end)
+        if layer.activation == 0:
+            continue
+        if layer.has_norm:
+            normalise_batch(
+                u, z,
+                _of_neurons(layer, layer.gain, like),
+                _of_neurons(layer, layer.shift, like),
+                _of_neurons(layer, layer.mean, like),
+                _of_neurons(layer, layer.variance, like),
+                _of_neurons(layer, layer.inverse_deviation, like),
+                layer.norm_momentum, layer.norm_epsilon, size, row, end,
+            )  # fmt: skip
+        _activate(layer, z, a, like, row, end)
+        if plan.drop_below > 0:
+            dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
+
+
+@kernel
+def _backward_rows(
+    layer, below, plan, key, rate, scale, size, width, like, index, start, stop
+):
+    """The pass backward to some inputs of a layer, which those ``below`` put out."""
+    indptr = array_at(layer.in_indptr, layer.n_in + 1, index)
+    indices = array_at(layer.in_indices, layer.n_connections, index)
+    positions = array_at(layer.in_positions, layer.n_connections, index)
+    weights = array_at(layer.weights, layer.n_connections, like)
+    dz = rows_at(layer.dz, layer.n_out, width, like)
+    dx = rows_at(below.dz, below.n_out, width, like)
+    z = rows_at(below.z, below.n_out, width, like)
+    for row in range(start, stop, ROWS):
+        end = min(row + ROWS, stop)
+        backward_input(indptr, indices, positions, weights, dz, dx, row, end)
+        if plan.drop_below > 0:
+            dropout(dx, key, plan.drop_below, plan.keep_scale, row, end)
+        _differentiate_activation(below, z, dx, like, row, end)
+        if below.has_norm:
+            normalise_batch_gradient(
+                rows_at(below.u, below.n_out, width, like), dx,
+                _of_neurons(below, below.gain, like),
+                _of_neurons(below, below.inverse_deviation, like),
+                _of_neurons(below, below.gain_gradient, like),
+                _of_neurons(below, below.shift_gradient, like),
+                size, row, end,
+            )  # fmt: skip
+    if below.has_norm:
+        for values, gradient, slots in (
+            (below.gain, below.gain_gradient, below.gain_slots),
+            (below.shift, below.shift_gradient, below.shift_slots),
+        ):
+            _update_some(
+                plan,
+                _of_neurons(below, values, like)[start:stop],
+                _of_neurons(below, gradient, like)[start:stop],
+                rows_at(slots, 2, below.n_out, like),
+                rate, scale, start, stop,
+            )  # fmt: skip
+
+
+@kernel
+def _update_some(plan, values, gradient, slots, rate, scale, start, stop):
+    """A step of some values; ``slots`` may have fewer rows with descent."""
+    first = slots[0, start:stop]
+    if plan.solver == MOMENTUM:
+        momentum, nesterov = plan.momentum, plan.nesterov != 0
+        sgd_update(values, first, gradient, rate, momentum, nesterov, scale, plan.tiny)
+    else:
+        adam_update(
+            values, first, slots[1, start:stop], gradient, rate,
+            plan.momentum, plan.beta_2, plan.epsilon, scale, plan.tiny,
+        )  # fmt: skip
+
+
+@kernel
+def _step_rows(layer, plan, rate, scale, width, like, index, start, stop):
+    indptr = array_at(layer.indptr, layer.n_out + 1, index)
+    indices = array_at(layer.indices, layer.n_connections, index)
+    weights = array_at(layer.weights, layer.n_connections, like)
+    slot = array_at(layer.slot, layer.n_connections, like)
+    bias = _of_neurons(layer, layer.bias, like)
+    bias_slot = _of_neurons(layer, layer.bias_slot, like)
+    x = rows_at(layer.x, layer.n_in, width, like)
+    dz = rows_at(layer.dz, layer.n_out, width, like)
+    if plan.solver == MOMENTUM:
+        sgd_step(
+            indptr, indices, weights, bias, slot, bias_slot, x, dz,
+            rate, plan.momentum, plan.nesterov != 0, plan.alpha, scale, plan.tiny,
+            start, stop,
+        )  # fmt: skip
+    else:
+        adam_step(
+            indptr, indices, weights, bias, slot, bias_slot,
+            array_at(layer.slot_2, layer.n_connections, like),
+            _of_neurons(layer, layer.bias_slot_2, like), x, dz,
+            rate, plan.momentum, plan.beta_2, plan.epsilon, plan.alpha, scale, plan.tiny,
+            start, stop,
+        )  # fmt: skip
+
+
+@kernel
+def _differentiate_loss(layer, plan, rows, losses, width, like):
+    start, stop = _share(rows.size, plan.rank, plan.n_threads)
+    z = rows_at(layer.z, layer.n_out, width, like)
+    dz = rows_at(layer.dz, layer.n_out, width, like)
+    weights, tiny = array_at(plan.weights, plan.n_rows, like), plan.tiny
+    if plan.loss == SOFTMAX:
+        y = array_at(plan.y, plan.n_rows, np.int64(0))
+        softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop)
+    elif plan.loss == LOGISTIC_CLASSES:
+        codes = rows_at(plan.y, plan.n_rows, 1, np.int64(0))
+        logistic_cross_entropy(z, codes, weights, rows, dz, losses, tiny, start, stop)
+    elif plan.loss == LOGISTIC_LABELS:
+        labels = rows_at(plan.y, plan.n_rows, layer.n_out, np.int8(0))
+        logistic_cross_entropy(z, labels, weights, rows, dz, losses, tiny, start, stop)
+    else:
+        targets = rows_at(plan.y, plan.n_rows, layer.n_out, like)
+        squared_error(z, targets, weights, rows, dz, losses, tiny, start, stop)
+    if stop == rows.size:
+        dz[:, rows.size :] = 0.0
+
+
+@exact
+def update(
+    table,
+    plans,
+    rows,
+    keys,
+    rates,
+    shares,
+    losses,
+    squares,
+    counters,
+    loss_before,
+    like,
+    index,
+):
+    """Optimizer steps for the batches of ``rows``, one per rate.
+
+    What :class:`sksparse_mlp.core.training.Training` does step by step for networks of any
+    kind. ``keys`` are of dropout, (n_updates, n_hidden), ``shares`` where the threads'
+    rows begin and end, (n_layers, 2, n_threads + 1); ``like`` and ``index`` are a weight
+    and an index. Returns how many steps were made, and the sum of all samples' losses with
+    that of those before, NaN if the last was not finite.
+    """
+    plan, total = plans[0], loss_before
+    rank, depths = plan.rank, table.size
+    for k in range(rates.size):
+        chunk = rows[k * plan.batch_size : (k + 1) * plan.batch_size]
+        size, scale = chunk.size, 1.0 / (chunk.size * plan.mean_weight)
+        width = -(-size // lanes_of(like)) * lanes_of(like)
+        for depth in range(rank, depths if plan.alpha != 0 else 0, plan.n_threads):
+            weights = array_at(table[depth].weights, table[depth].n_connections, like)
+            squares[depth] = sum_of_squares(weights)
+        _fill_inputs(table[0], plan, chunk, width, like, index)
+        meet(counters, plan.n_threads)
+        for depth in range(depths):
+            _forward_rows(
+                table[depth], plan, keys[k, depth], size, width, like, index,
+                shares[depth, 0, rank], shares[depth, 0, rank + 1],
+            )  # fmt: skip
+            meet(counters, plan.n_threads)
+        _differentiate_loss(table[depths - 1], plan, chunk, losses, width, like)
+        meet(counters, plan.n_threads)
+        penalty = 0.5 * plan.alpha * sum_in_order(squares)
+        loss = sum_in_order(losses[:size]) + penalty
+        if not abs(loss) < np.inf:
+            return k, np.nan
+        total += size * (loss * scale)
+        for depth in range(depths - 1, -1, -1):
+            if depth > 0:
+                _backward_rows(
+                    table[depth], table[depth - 1], plan, keys[k, depth - 1],
+                    rates[k], scale, size, width, like, index,
+                    shares[depth, 1, rank], shares[depth, 1, rank + 1],
+                )  # fmt: skip
+                meet(counters, plan.n_threads)
+            _step_rows(
+                table[depth], plan, rates[k], scale, width, like, index,
+                shares[depth, 0, rank], shares[depth, 0, rank + 1],
+            )  # fmt: skip
+        meet(counters, plan.n_threads)
+    return rates.size, total

@@ -195,8 +195,8 @@ class SparseLayer:
             self.indptr, self.indices, self.weights, self.bias, x, z, start, stop
         )
 
-    def prefers_skipping(self, x: np.ndarray) -> bool:
-        """Whether `forward_skipping` is expected to beat `forward` on these inputs.
+    def prefers_skipping(self, x: np.ndarray, size: int) -> bool:
+        """Whether `forward_skipping` is expected to beat `forward` on so many samples.
 
         Measured by ``python -m benchmarks.sparse_outputs``: on a full layer it does once
         half of the inputs are zero, if there are outputs enough to make up for looking at
@@ -204,9 +204,8 @@ class SparseLayer:
         about 2 samples of a batch use a connection, hardly ever in large batches.
         """
         if self.is_full:
-            return self.n_out >= 32 and bool(kernels.share_active(x) <= 0.5)
-        batch = x.shape[1]
-        return batch <= 64 and bool(kernels.share_active(x) * batch <= 2)
+            return self.n_out >= 32 and bool(kernels.share_active(x, size) <= 0.5)
+        return size <= 64 and bool(kernels.share_active(x, size) * size <= 2)
 
     def skipping_forward(self) -> Forward:
         """A function of (x, z, start, stop) that skips inputs that are exactly zero.
@@ -341,6 +340,8 @@ class SparseLayer:
         return self._shares_of("input", self.transposed[0], n_threads)
 
     def _shares_of(self, side: str, indptr: np.ndarray, n_threads: int) -> list[int]:
+        if n_threads == 1:
+            return [0, indptr.size - 1]
         if (side, n_threads) not in self._shares:
             # A row costs something even without connections.
             cost = indptr + np.arange(indptr.size)

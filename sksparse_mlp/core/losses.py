@@ -73,6 +73,7 @@ class SoftmaxCrossEntropy(CrossEntropy):
     """Multinomial cross-entropy; one output neuron per class."""
 
     link = "softmax"
+    code = kernels.SOFTMAX
     value_and_gradient = staticmethod(kernels.softmax_cross_entropy)
 
     @staticmethod
@@ -97,6 +98,7 @@ class LogisticCrossEntropy(CrossEntropy):
     """Binary cross-entropy; one output neuron, the logit of the second class."""
 
     link = "logistic"
+    code = kernels.LOGISTIC_CLASSES
 
     @staticmethod
     def value_and_gradient(z: np.ndarray, y: np.ndarray, *others: Any) -> None:
@@ -123,6 +125,7 @@ class MultilabelCrossEntropy(CrossEntropy):
     """Binary cross-entropy summed over labels; one output neuron, the logit, per label."""
 
     link = "logistic"
+    code = kernels.LOGISTIC_LABELS
     value_and_gradient = staticmethod(kernels.logistic_cross_entropy)
 
     @staticmethod
@@ -152,6 +155,7 @@ class SquaredError:
     """Half of the squared error; one output neuron per target."""
 
     link = "identity"
+    code = kernels.SQUARED_ERROR
     value_and_gradient = staticmethod(kernels.squared_error)
     score = staticmethod(r2)
 

@@ -13,34 +13,44 @@ from sksparse_mlp.core.hidden import Hidden
 from sksparse_mlp.core.layer import Forward, SparseLayer
 from sksparse_mlp.core.losses import Loss
 from sksparse_mlp.core.samples import gather
+from sksparse_mlp.core.simd import LINE
 from sksparse_mlp.core.workers import Member, Workers
 
 # Samples per forward pass when predicting: fewer in networks of very many neurons.
 PREDICTION_BATCH, SMALLEST_PREDICTION_BATCH = 256, 32
 PREDICTION_ENTRIES = 2**25
-# Bytes.
-CACHE_LINE = 64
 
 # Applies dropout: of (depth, activations, start, stop).
 Mask: TypeAlias = Callable[[int, np.ndarray, int, int], None]
 
 
 def aligned(shape: tuple[int, int], dtype: DTypeLike) -> np.ndarray:
-    """An empty array that begins where a cache line does.
+    """An array of zeros that begins where a cache line does.
 
     Where vectors lie across two lines, kernels lose up to a third of their speed
     (measured by ``python -m benchmarks.peers --only batches``).
     """
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    room = np.empty(n_bytes + CACHE_LINE, np.uint8)
-    start = -room.__array_interface__["data"][0] % CACHE_LINE
+    room = np.zeros(n_bytes + LINE, np.uint8)
+    start = -room.__array_interface__["data"][0] % LINE
     return room[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def padded(size: int, dtype: DTypeLike) -> int:
+    """So many samples rounded up to whole vectors."""
+    n_lanes = LINE // np.dtype(dtype).itemsize
+    return -(-size // n_lanes) * n_lanes
 
 
 @dataclass
 class Batch:
-    """Buffers for one batch; arrays are (neurons, batch), and losses (batch,)."""
+    """Buffers for one batch of ``size`` samples, whose losses are (size,).
 
+    Arrays are (neurons, width): their rows are padded to whole vectors with repetitions of
+    the last sample, whose gradient is zero.
+    """
+
+    size: int
     x: np.ndarray
     u: list[np.ndarray]
     z: list[np.ndarray]
@@ -65,32 +75,35 @@ class Batch:
         """
 
         def matrices(neurons: list[int]) -> list[np.ndarray]:
-            return [aligned((n, size), dtype) for n in neurons]
+            return [aligned((n, padded(size, dtype)), dtype) for n in neurons]
 
         (x,), u, losses = matrices(sizes[:1]), matrices(sizes[1:]), np.empty(size)
         if not training:
-            return cls(x, u, u, u[:-1], [], losses)
+            return cls(size, x, u, u, u[:-1], [], losses)
         z = [
             aligned(m.shape, dtype) if norm else m
             for m, norm in zip(u, normed, strict=True)
         ]
-        return cls(x, u, z, matrices(sizes[1:-1]), matrices(sizes[1:]), losses)
+        return cls(size, x, u, z, matrices(sizes[1:-1]), matrices(sizes[1:]), losses)
 
     def first(self, size: int) -> "Batch":
         """Contiguous buffers for fewer samples, in the same memory."""
+        width = padded(size, self.x.dtype)
 
         def part(matrix: np.ndarray) -> np.ndarray:
             n = matrix.shape[0]
-            return matrix.reshape(-1)[: n * size].reshape(n, size)
+            return matrix.reshape(-1)[: n * width].reshape(n, width)
 
+        return self._mapped(part, size)
+
+    def without_padding(self) -> "Batch":
+        """Contiguous arrays of the samples alone: the same ones if rows have no padding."""
+        return self._mapped(lambda m: np.ascontiguousarray(m[:, : self.size]), self.size)
+
+    def _mapped(self, part: Callable[[np.ndarray], np.ndarray], size: int) -> "Batch":
         lists = self.u, self.z, self.a, self.dz
         u, z, a, dz = ([part(m) for m in matrices] for matrices in lists)
-        return Batch(part(self.x), u, z, a, dz, self.losses[:size])
-
-    @property
-    def size(self) -> int:
-        size: int = self.x.shape[1]
-        return size
+        return Batch(size, part(self.x), u, z, a, dz, self.losses[:size])
 
     def inputs(self, depth: int) -> np.ndarray:
         """What layer ``depth`` (0 is the first) reads."""
@@ -108,12 +121,12 @@ class Dropout:
 
     def __init__(self, rate: float):
         self.rate = rate
-        self._threshold = min(round(rate * 2**32), 2**32 - 1)
-        self._scale = 1 / (1 - rate)
+        self.threshold = min(round(rate * 2**32), 2**32 - 1)
+        self.scale = 1 / (1 - rate)
 
     def __call__(self, a: np.ndarray, key: int, start: int, stop: int) -> None:
         """Apply the mask of ``key`` to some rows of ``a``, in place."""
-        kernels.dropout(a, key, self._threshold, self._scale, start, stop)
+        kernels.dropout(a, key, self.threshold, self.scale, start, stop)
 
 
 class Network:
@@ -220,7 +233,8 @@ class Network:
             layer.forward(batch.inputs(depth), u, *rows)
             if depth < len(self.hidden):
                 a = batch.a[depth]
-                self.hidden[depth].forward(u, z, a, *rows, training=training)
+                size = batch.size if training else None
+                self.hidden[depth].forward(u, z, a, *rows, size=size)
                 if mask is not None:
                     mask(depth, a, *rows)
             member.wait()
@@ -245,7 +259,7 @@ class Network:
             if mask is not None:
                 mask(depth - 1, dx, *rows)
             u, z = batch.u[depth - 1], batch.z[depth - 1]
-            self.hidden[depth - 1].backward(u, z, dx, *rows)
+            self.hidden[depth - 1].backward(u, z, dx, batch.size, *rows)
             member.wait()
 
     def logits(self, X: Any, rows: np.ndarray, workers: Workers) -> np.ndarray:
@@ -260,9 +274,9 @@ class Network:
             for first in range(member.rank * size, rows.size, member.n_threads * size):
                 chunk = rows[first : first + size]
                 batch = buffers if chunk.size == size else buffers.first(chunk.size)
-                gather(X, chunk, batch.x, 0, chunk.size)
+                gather(X, chunk, batch.x, 0, batch.x.shape[1])
                 self._predict(batch, skipping)
-                logits[first : first + chunk.size] = batch.z[-1].T
+                logits[first : first + chunk.size] = batch.z[-1][:, : batch.size].T
 
         workers.run(predict, self.work(rows.size))
         return logits
@@ -274,7 +288,7 @@ class Network:
         """
         for depth, layer in enumerate(self.layers):
             x, u, z = batch.inputs(depth), batch.u[depth], batch.z[depth]
-            if depth == 0 or not layer.prefers_skipping(x):
+            if depth == 0 or not layer.prefers_skipping(x, batch.size):
                 layer.forward(x, u, 0, layer.n_out)
             else:
                 if depth not in skipping:
@@ -282,4 +296,4 @@ class Network:
                 skipping[depth](x, u, 0, batch.size)
             if depth < len(self.hidden):
                 a = batch.a[depth]
-                self.hidden[depth].forward(u, z, a, 0, layer.n_out, training=False)
+                self.hidden[depth].forward(u, z, a, 0, layer.n_out)

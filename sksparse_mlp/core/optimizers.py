@@ -15,6 +15,21 @@ class Optimizer(ABC):
     """Base of the optimizers; ``n_slots`` arrays of state belong to each parameter."""
 
     n_slots: int
+    # What compiled updates know the class by that has it; 0 where they call its methods.
+    code = 0
+
+    def constants(self) -> dict[str, float]:
+        """The parameters, by their names in `kernels.PLAN`."""
+        return {}
+
+    def rates(self, rate: float, n_updates: int, count: int) -> np.ndarray:
+        """What the learning rate comes to in so many updates, after ``n_updates`` others.
+
+        Returns
+        -------
+        ndarray of shape (count,), dtype float64
+        """
+        return np.full(count, rate)
 
     @abstractmethod
     def step(
@@ -50,10 +65,14 @@ class SGD(Optimizer):
     """
 
     n_slots = 1
+    code = kernels.MOMENTUM
 
     def __init__(self, *, momentum: float, nesterov: bool):
         self.momentum = momentum
         self.nesterov = nesterov
+
+    def constants(self) -> dict[str, float]:
+        return {"momentum": self.momentum, "nesterov": self.nesterov}
 
     def step(
         self,
@@ -96,11 +115,23 @@ class Adam(Optimizer):
     """Adam (Kingma and Ba, 2014)."""
 
     n_slots = 2
+    code = kernels.ADAM
 
     def __init__(self, *, beta_1: float, beta_2: float, epsilon: float):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+
+    def constants(self) -> dict[str, float]:
+        return {
+            "momentum": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+        }
+
+    def rates(self, rate: float, n_updates: int, count: int) -> np.ndarray:
+        steps = range(n_updates + 1, n_updates + 1 + count)
+        return np.array([rate * self._correction(step) for step in steps])
 
     def step(
         self,

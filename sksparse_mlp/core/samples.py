@@ -13,7 +13,7 @@ def gather(X: Any, rows: np.ndarray, x: np.ndarray, start: int, stop: int) -> No
     """Write rows of X into the columns ``[start, stop)`` of x, (n_features, batch).
 
     Column s takes row ``rows[s]`` of X, a C-contiguous array or a CSR matrix, which is
-    made dense one batch at a time.
+    made dense one batch at a time. Columns behind the last of the rows repeat it.
     """
     if sparse.issparse(X):
         kernels.gather_csr(X.data, X.indices, X.indptr, rows, x, start, stop)

@@ -20,6 +20,7 @@ from sksparse_mlp.core.gradients import (
 from sksparse_mlp.core.learning_rates import LearningRate
 from sksparse_mlp.core.network import Batch, Dropout, Mask, Network
 from sksparse_mlp.core.optimizers import Optimizer
+from sksparse_mlp.core.program import Program
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.sampling import stream_from
 from sksparse_mlp.core.skips import Skips
@@ -92,6 +93,8 @@ class Training:
         which network is the best.
     criterion : callable or None
         Score of the predictions for the validation samples; None takes their loss.
+    compiles : bool
+        Whether updates are one compiled call where that is possible.
     epoch, n_updates, n_seen : int
         Epochs, updates and samples so far.
     diverged, finished : bool
@@ -115,6 +118,7 @@ class Training:
     records_gradient_flow: bool = False
     stops_early: bool = True
     criterion: Callable[[np.ndarray], float] | None = None
+    compiles: bool = True
     epoch: int = 0
     n_updates: int = 0
     n_seen: int = 0
@@ -187,6 +191,7 @@ class Training:
         )
         evolve = partial(self._evolve, samples, buffers, workers)
         self.network.add_slots(self.optimizer.n_slots)
+        program = self._program(samples, buffers)
         if last is None:
             self.best = None
             self.evolution.attach(self.network)
@@ -199,7 +204,7 @@ class Training:
                     evolve(last)
                 self._begin_epoch(is_last=remaining == 0)
                 self._remember()
-                last = self._train_epoch(samples, buffers, workers, evolve)
+                last = self._train_epoch(samples, buffers, workers, evolve, program)
                 if self.diverged:
                     self._restore()
                     self._skips = None
@@ -288,6 +293,7 @@ class Training:
         buffers: Batch,
         workers: Workers,
         evolve: Callable[[dict[str, Any]], None],
+        program: Program | None,
     ) -> dict[str, Any]:
         started = time.perf_counter()
         rate = self.learning_rate(self.epoch, self.n_epochs, self.n_seen)
@@ -299,16 +305,28 @@ class Training:
             # A single sample has no moments to be normalised by.
             rows = rows[: max(rows.size - 1, 1)]
         mean_weight = samples.mean_weight()
-        loss = 0.0
-        for first in range(0, rows.size, self.batch_size):
+        program = program if self._skips is None else None
+        loss, first = 0.0, 0
+        while first < rows.size and math.isfinite(loss):
             if self.evolution.is_due(self.n_updates):
                 evolve(record)
-            chunk = rows[first : first + self.batch_size]
-            batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
-            scale = 1 / (chunk.size * mean_weight)
-            loss += chunk.size * self._update(samples, chunk, batch, rate, scale, workers)
-            if not math.isfinite(loss):
-                break
+            n_updates = 1 if program is None else program.n_updates_of_a_call()
+            n_updates = self.evolution.n_updates_until_due(self.n_updates, n_updates)
+            chunk = rows[first : first + n_updates * buffers.size]
+            first += chunk.size
+            if program is None:
+                batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
+                scale = 1 / (chunk.size * mean_weight)
+                loss += chunk.size * self._update(
+                    samples, chunk, batch, rate, scale, workers
+                )
+            else:
+                n_done, loss = program.run(
+                    chunk, rate, self.n_updates, loss, self.data_rng, workers
+                )
+                self.n_updates += n_done
+        size = (rows.size - 1) % buffers.size + 1
+        batch = buffers if size == buffers.size else buffers.first(size)
         self.epoch += 1
         for unit in self.network.hidden:
             unit.end_epoch(self.optimizer, rate, self.epoch)
@@ -320,6 +338,13 @@ class Training:
         record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}
         record["seconds"] = time.perf_counter() - started
         return record
+
+    def _program(self, samples: Samples, buffers: Batch) -> Program | None:
+        if not self.compiles:
+            return None
+        return Program.of(
+            self.network, buffers, samples, self.optimizer, self.alpha, self.dropout
+        )
 
     def _update(
         self,
@@ -350,7 +375,8 @@ class Training:
         network.prepare()
         workers.run(update, 3 * network.work(batch.size))
         with np.errstate(over="ignore", invalid="ignore"):
-            loss = float(batch.losses.sum() + 0.5 * self.alpha * squares.sum())
+            penalty = 0.5 * self.alpha * kernels.sum_in_order(squares)
+            loss = float(kernels.sum_in_order(batch.losses) + penalty)
         if not math.isfinite(loss):
             return math.nan
         self.n_updates += 1

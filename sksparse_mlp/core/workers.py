@@ -1,19 +1,19 @@
 """Threads that work through a batch together."""
 
 import os
-import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import joblib
 from joblib.parallel import get_active_backend
 
 from sksparse_mlp.core import spinning
+from sksparse_mlp.core.signals import PutOff, put_off
+from sksparse_mlp.core.spinning import FAILED, FINISHED, MEETING, STARTED
 
 # Multiply-adds of a task below which other threads cost more than they save (measured by
 # ``python -m benchmarks.peers --only threads``).
@@ -24,13 +24,10 @@ NAP = 5e-5
 # Looks, some 3 microseconds of them, between the departures of two threads that waited
 # for each other. Both want the GIL then; who finds it taken falls asleep.
 N_APART = 5_000
-STARTED, FINISHED, MEETING = 0, 1, 2
 # Of so many equal tasks so many are tried in either way. Threads that wait for each other
 # lose more than they save where something else needs the cores, unless a task is long.
 ROUND, N_TRIED = 1000, 6
 LONG = 0.03
-
-Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 
 def _is_nested() -> bool:
@@ -52,14 +49,6 @@ def available_cores() -> int:
     return n_cores
 
 
-def _interrupt_handler() -> Handler | None:
-    """What Ctrl-C calls in this thread, None if it does not reach it."""
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    handler = signal.getsignal(signal.SIGINT)
-    return handler if callable(handler) else None
-
-
 class Member:
     """One of the threads that do a task, all in the same steps.
 
@@ -68,11 +57,14 @@ class Member:
     rank : int
         Number of the thread, from 0, which is the one that asked for the task.
     n_threads : int
+    counters : ndarray
+        The team's, for meetings inside of compiled code.
     """
 
     def __init__(self, rank: int, n_threads: int, team: "Workers | None"):
         self.rank = rank
         self.n_threads = n_threads
+        self.counters = getattr(team, "counters", NO_COUNTERS)
         self._team = team
         self._n_meetings = 0
 
@@ -93,6 +85,7 @@ class Member:
             self._team.meet(self._n_meetings * self.n_threads)
 
 
+NO_COUNTERS = spinning.new_counters(0)
 ALONE = Member(0, 1, None)
 
 Task: TypeAlias = Callable[[Member], None]
@@ -152,16 +145,20 @@ class Workers:
                 stacklevel=2,
             )
         self.n_threads = min(n_threads, n_cores)
+        self._paces: dict[tuple[str, int, int], Pace] = {}
+        self._waiting: PutOff | None = None
+        self._gather()
+
+    def _gather(self) -> None:
+        """Have a team whose threads are still to be started."""
+        self._process = os.getpid()
+        self.counters = spinning.new_counters(FAILED + 1)
         self._members = [Member(k, self.n_threads, self) for k in range(self.n_threads)]
-        self._paces: dict[tuple[str, int], Pace] = {}
         self._events = [threading.Event() for _ in self._members[1:]]
         self._threads: list[threading.Thread] = []
-        self._counters = spinning.new_counters(3)
         self._errors: list[BaseException] = []
         self._task: Task | None = None
         self._n_tasks = 0
-        self._interrupts: list[tuple[int, FrameType | None]] = []
-        self._handler: Handler | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -169,7 +166,7 @@ class Workers:
     def __exit__(self, *exc_info: object) -> None:
         # Threads that wait for one that an error took away would wait forever.
         self._errors.append(AbandonedError())
-        if self._threads:
+        if self._threads and self._process == os.getpid():
             with self.interrupts_put_off():
                 self._hand_out(None)
                 for thread in self._threads:
@@ -177,44 +174,33 @@ class Workers:
 
     @contextmanager
     def interrupts_put_off(self) -> Iterator[None]:
-        """Let Ctrl-C wait for the next task, or for the end of the block.
+        """Let Ctrl-C and other signals wait for the next task, or for the end of the block.
 
-        Python would raise KeyboardInterrupt between any two steps of its main thread: with
-        a lock in its hands, while others still work on the same arrays, or while Numba
-        loads code, which damages Numba.
+        Their handlers may raise between any two steps of the main thread: with a lock in
+        its hands, or while others still work on the same arrays.
         """
-        handler = _interrupt_handler() if self._handler is None else None
-        if handler is None:
+        if self._waiting is not None:
             yield
             return
-        self._handler = handler
-        signal.signal(signal.SIGINT, lambda *args: self._interrupts.append(args))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, handler)
-            self._handler = None
-            self._pass_on(handler)
+        with put_off() as self._waiting:
+            try:
+                yield
+            finally:
+                self._waiting = None
 
-    def _pass_on(self, handler: Handler) -> None:
-        """Let the handler of Ctrl-C have what was put off, once; it may raise."""
-        if self._interrupts:
-            *_, last = self._interrupts
-            self._interrupts.clear()
-            handler(*last)
-
-    def run(self, task: Task, work: int) -> None:
+    def run(self, task: Task, work: int, n_times: int = 1) -> None:
         """Call ``task(member)`` in every thread, or in this one alone where it is faster.
 
-        Every member must come to the same meetings. ``work`` counts multiply-adds; equal
-        work of the same function is supposed to take equal time.
+        Every member must come to the same meetings. ``work`` counts multiply-adds, which
+        the task does ``n_times``; equal work of the same function is supposed to take equal
+        time.
         """
-        if self._handler is not None:
-            self._pass_on(self._handler)
+        if self._waiting is not None:
+            self._waiting.pass_on()
         if self.n_threads == 1 or work < MIN_WORK:
             task(ALONE)
             return
-        kind = getattr(task, "__qualname__", ""), work
+        kind = getattr(task, "__qualname__", ""), work, n_times
         pace = self._paces.setdefault(kind, Pace())
         started = time.perf_counter()
         if pace.shares():
@@ -225,6 +211,9 @@ class Workers:
         pace.record(time.perf_counter() - started)
 
     def _share(self, task: Task) -> None:
+        if self._process != os.getpid():
+            # A fork leaves the child none of the threads.
+            self._gather()
         if not self._threads:
             self._start()
         self._hand_out(task)
@@ -236,7 +225,7 @@ class Workers:
     def meet(self, n_arrivals: int) -> None:
         """Come to a meeting and wait until there were so many arrivals in all."""
         if not spinning.count_and_wait(
-            self._counters, MEETING, n_arrivals, N_TRIES, N_APART
+            self.counters, MEETING, n_arrivals, N_TRIES, N_APART
         ):
             self._wait_for(MEETING, n_arrivals, can_fail=True)
 
@@ -249,7 +238,7 @@ class Workers:
     def _hand_out(self, task: Task | None) -> None:
         self._task = task
         self._n_tasks += 1
-        spinning.count(self._counters, STARTED)
+        spinning.count(self.counters, STARTED)
         for event in self._events:
             event.set()
 
@@ -260,9 +249,10 @@ class Workers:
             pass
         except BaseException as error:
             self._errors.append(error)
+            spinning.count(self.counters, FAILED)
 
     def _wait_for(self, counter: int, value: int, *, can_fail: bool = False) -> None:
-        while not spinning.has_reached(self._counters, counter, value, N_TRIES):
+        while not spinning.has_reached(self.counters, counter, value, N_TRIES):
             if can_fail and self._errors:
                 raise AbandonedError
             time.sleep(NAP)
@@ -271,14 +261,14 @@ class Workers:
         """Take part in every task, from the first that was handed out."""
         n_tasks = 1
         while True:
-            while not spinning.has_reached(self._counters, STARTED, n_tasks, N_TRIES):
+            while not spinning.has_reached(self.counters, STARTED, n_tasks, N_TRIES):
                 event.clear()
                 # The task may have come before the event was cleared.
-                if not spinning.has_reached(self._counters, STARTED, n_tasks, 1):
+                if not spinning.has_reached(self.counters, STARTED, n_tasks, 1):
                     event.wait()
             task = self._task
             if task is None:
                 return
             self._do(task, member)
             n_tasks += 1
-            spinning.count(self._counters, FINISHED)
+            spinning.count(self.counters, FINISHED)

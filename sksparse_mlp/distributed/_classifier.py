@@ -24,7 +24,7 @@ from sksparse_mlp._sklearn import (
     _fit_context,
     compute_class_weight,
 )
-from sksparse_mlp.callbacks import check_folder
+from sksparse_mlp.callbacks import check_writable, checked_place
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._cluster import (
     check_workers,
@@ -264,7 +264,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
                 "n_iter_no_change and tol act on the mean loss."
             )
         if self.checkpoint is not None:
-            check_folder(Path(self.checkpoint))
+            check_writable(checked_place(Path(self.checkpoint).absolute()))
         return estimator
 
     def _weigh(

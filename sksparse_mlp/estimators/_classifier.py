@@ -418,7 +418,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     def _known_classes(self, classes: Any) -> np.ndarray:
         """The classes of partial_fit, from its first call or as given now."""
-        known: Any = getattr(self, "classes_", None)
+        known: Any = self._labels() if hasattr(self, "classes_") else None
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if classes is not None:

@@ -28,7 +28,8 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
     Parameters
     ----------
     estimator : SparseMLPClassifier, default=None
-        The network; it is cloned. None takes one with default parameters. Its
+        The network; it is cloned. None takes one with ``learning_rate="cosine"``,
+        ``learning_rate_init=0.003`` and ``max_iter=100``, else with its defaults. Its
         `early_stopping` and `warm_start` mean nothing here.
 
     $parameters
@@ -135,7 +136,9 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
     # --- labels -----------------------------------------------------------------------
 
     def _default_estimator(self) -> SparseMLPClassifier:
-        return SparseMLPClassifier()
+        return SparseMLPClassifier(
+            learning_rate="cosine", learning_rate_init=0.003, max_iter=100
+        )
 
     def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:
         cls = KFold if y.ndim == 2 else StratifiedKFold

@@ -22,6 +22,7 @@ from sksparse_mlp._sklearn import (
     _check_sample_weight,
     _fit_context,
 )
+from sksparse_mlp.core.compiling import CompileTimer
 from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.samples import Samples
@@ -380,12 +381,14 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
             for _ in range(self.n_iter_):
                 # Tasks are numbered as if all epochs were trained now.
                 context.subcontext(task_name="epoch")
-            with closing(epochs):
+            with closing(epochs), CompileTimer() as compiling:
                 while not training.finished:
                     epoch_context = context.subcontext(task_name="epoch")
                     epoch_context.call_on_fit_task_begin(**hook)
                     with workers.interrupts_put_off():
-                        self._record(next(epochs, None))
+                        record = next(epochs, None)
+                        self._say_compiled(compiling)
+                        self._record(record)
                     if epoch_context.call_on_fit_task_end(**end):
                         training.finished = True
         except KeyboardInterrupt:
@@ -402,6 +405,14 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         full = [k for k, la in enumerate(training.network.layers, 1) if la.is_full]
         if self.verbose and self.zeta != 0 and full:
             print(f"Layers {full} are full and keep their pattern.")
+
+    def _say_compiled(self, compiling: CompileTimer) -> None:
+        """Tell once why the first epoch took so long."""
+        if self.verbose and self.n_iter_ == 0 and compiling.seconds > 1:
+            print(
+                f"Compiled for {compiling.seconds:.1f} s, which later fits need not; "
+                "`python -m sksparse_mlp.warmup` does it ahead."
+            )
 
     def _record(self, record: dict[str, Any] | None) -> None:
         if record is None:
@@ -635,15 +646,15 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         network = self._fitted_network()
         with Workers(self.n_jobs) as workers:
             logits = network.logits(X, np.arange(X.shape[0]), workers)
-        return _finite(logits)
+        return finite_outputs(logits)
 
 
-def _finite(logits: np.ndarray) -> np.ndarray:
+def finite_outputs(logits: np.ndarray) -> np.ndarray:
     """The outputs, unless some are too large for predictions to be made of them."""
     # Half the range, so that differences of outputs are finite too.
-    limit = np.finfo(logits.dtype).max / 2
-    overflown = np.flatnonzero(~(np.abs(logits) <= limit).all(axis=1))
-    if overflown.size:
+    sound = np.abs(logits) <= np.finfo(logits.dtype).max / 2
+    if not sound.all():
+        overflown = np.flatnonzero(~sound.all(axis=1))
         raise ValueError(
             f"The network's outputs overflow {logits.dtype} for {overflown.size} of "
             f"{len(logits)} samples, the first of which is {overflown[0]}: their features "

@@ -26,8 +26,9 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
     Parameters
     ----------
     estimator : SparseMLPRegressor, default=None
-        The network; it is cloned. None takes one with default parameters. Its
-        `early_stopping` and `warm_start` mean nothing here.
+        The network; it is cloned. None takes one with ``learning_rate="cosine"``,
+        ``learning_rate_init=0.01``, ``max_iter=100``, ``alpha=0.01`` and ``dropout=0``,
+        else with its defaults. Its `early_stopping` and `warm_start` mean nothing here.
 
     $parameters
 
@@ -85,7 +86,13 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
     # --- targets ----------------------------------------------------------------------
 
     def _default_estimator(self) -> SparseMLPRegressor:
-        return SparseMLPRegressor()
+        return SparseMLPRegressor(
+            learning_rate="cosine",
+            learning_rate_init=0.01,
+            max_iter=100,
+            alpha=0.01,
+            dropout=0,
+        )
 
     def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:
         return KFold(n_folds, shuffle=True, random_state=seed)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from networks import new_network
 
-from sksparse_mlp.core.network import CACHE_LINE, aligned
+from sksparse_mlp.core.network import aligned, padded
+from sksparse_mlp.core.simd import LINE
 
 
 def address(array):
@@ -21,7 +22,7 @@ def test_arrays_are_whole_contiguous_and_begin_at_a_cache_line(shape, dtype):
         assert array.shape == shape
         assert array.dtype == dtype
         assert array.flags.c_contiguous
-        assert address(array) % CACHE_LINE == 0
+        assert address(array) % LINE == 0
         assert (array == value).all()
 
 
@@ -30,5 +31,6 @@ def test_arrays_are_whole_contiguous_and_begin_at_a_cache_line(shape, dtype):
 def test_buffers_of_a_network_are_aligned(training, norm):
     batch = new_network("relu", norm=norm).buffers(7, training=training)
     for part in (batch, batch.first(3)):
+        assert {matrix.shape[1] for matrix in (part.x, *part.dz)} == {padded(3, float)}
         matrices = [part.x, *part.u, *part.z, *part.a, *part.dz]
-        assert all(address(matrix) % CACHE_LINE == 0 for matrix in matrices)
+        assert all(address(matrix) % LINE == 0 for matrix in matrices)

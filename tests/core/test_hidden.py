@@ -34,8 +34,8 @@ def pass_through(unit, u, da, *, training=True):
     u, da = u.copy(), da.copy()
     z = u if unit.norm is None else np.empty_like(u)
     a = np.empty_like(u)
-    unit.forward(u, z, a, 0, N_NEURONS, training=training)
-    unit.backward(u, z, da, 0, N_NEURONS)
+    unit.forward(u, z, a, 0, N_NEURONS, size=u.shape[1] if training else None)
+    unit.backward(u, z, da, u.shape[1], 0, N_NEURONS)
     return z, a, da
 
 
@@ -175,7 +175,7 @@ def test_prediction_uses_the_moving_moments_and_changes_none():
     before = unit.norm.copy()
     ((u, _),) = batches(1)
     z, a = np.empty_like(u), np.empty_like(u)
-    unit.forward(u.copy(), z, a, 0, N_NEURONS, training=False)
+    unit.forward(u.copy(), z, a, 0, N_NEURONS)
     gain, shift, mean, variance = (m[:, np.newaxis] for m in vars(before).values())
     expected = gain * (u - mean) / np.sqrt(variance + NORM_EPSILON) + shift
     np.testing.assert_allclose(z, expected, rtol=1e-12, atol=1e-12)

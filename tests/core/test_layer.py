@@ -164,9 +164,9 @@ def test_largest_layer_is_not_refused(monkeypatch):
 
 def test_layer_without_connections_passes_its_biases_on():
     layer = new_layer(epsilon=1e-6)
-    z = np.empty((layer.n_out, 3))
-    layer.forward(np.ones((layer.n_in, 3)), z, 0, layer.n_out)
-    np.testing.assert_array_equal(z, np.repeat(layer.bias[:, np.newaxis], 3, axis=1))
+    z = np.empty((layer.n_out, 8))
+    layer.forward(np.ones((layer.n_in, 8)), z, 0, layer.n_out)
+    np.testing.assert_array_equal(z, np.repeat(layer.bias[:, np.newaxis], 8, axis=1))
 
 
 # --- where they are -------------------------------------------------------------------
@@ -456,9 +456,9 @@ def test_part_of_a_layer_has_its_weights_among_the_neurons(name, epsilon):
     np.testing.assert_array_equal(dense(part), dense(layer)[np.ix_(outputs, inputs)])
     np.testing.assert_array_equal(part.bias, layer.bias[outputs])
     assert part.slots is layer.slots
-    x = np.zeros((layer.n_in, 4))
-    x[inputs] = np.random.default_rng(0).standard_normal((inputs.size, 4))
-    z, z_part = np.empty((layer.n_out, 4)), np.empty((outputs.size, 4))
+    x = np.zeros((layer.n_in, 8))
+    x[inputs] = np.random.default_rng(0).standard_normal((inputs.size, 8))
+    z, z_part = np.empty((layer.n_out, 8)), np.empty((outputs.size, 8))
     layer.forward(x, z, 0, layer.n_out)
     part.forward(x[inputs], z_part, 0, part.n_out)
     np.testing.assert_allclose(z_part, z[outputs], rtol=1e-12, atol=1e-12)
@@ -665,8 +665,8 @@ def inputs_with(n_active, shape):
 def test_full_layer_prefers_skipping_up_to_half_of_the_inputs(n_active, skips):
     layer = new_layer(12, 32, epsilon=1e6)
     assert layer.is_full
-    assert layer.prefers_skipping(inputs_with(n_active, (12, 10))) is skips
-    assert not new_layer(12, 31, epsilon=1e6).prefers_skipping(np.zeros((12, 10)))
+    assert layer.prefers_skipping(inputs_with(n_active, (12, 10)), 10) is skips
+    assert not new_layer(12, 31, epsilon=1e6).prefers_skipping(np.zeros((12, 10)), 10)
 
 
 @pytest.mark.parametrize(
@@ -678,17 +678,17 @@ def test_sparse_layer_prefers_skipping_where_few_samples_need_an_input(
 ):
     layer = new_layer(12, 7, epsilon=1)
     assert not layer.is_full
-    assert layer.prefers_skipping(inputs_with(n_active, (12, batch))) is skips
+    assert layer.prefers_skipping(inputs_with(n_active, (12, batch)), batch) is skips
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 3, 1e6])
 def test_skipping_forward_equals_forward(epsilon):
     layer = new_layer(epsilon=epsilon)
-    x = np.random.default_rng(0).standard_normal((layer.n_in, 9))
+    x = np.random.default_rng(0).standard_normal((layer.n_in, 16))
     x[np.random.default_rng(1).random(x.shape) < 0.7] = 0
-    z, skipping = np.empty((2, layer.n_out, 9))
+    z, skipping = np.empty((2, layer.n_out, 16))
     layer.forward(x, z, 0, layer.n_out)
-    layer.skipping_forward()(x, skipping, 0, 9)
+    layer.skipping_forward()(x, skipping, 0, 16)
     np.testing.assert_allclose(skipping, z, rtol=1e-12, atol=1e-12)
 
 
@@ -756,11 +756,11 @@ def test_shares_are_of_equal_work():
 def test_layer_from_a_matrix_skips_with_its_weights_until_it_is_trained(epsilon):
     layer = new_layer(epsilon=epsilon)
     layer = SparseLayer.from_coef(layer.to_coef(), layer.bias)
-    x = np.random.default_rng(0).standard_normal((layer.n_in, 9))
-    z, skipping = np.empty((2, layer.n_out, 9))
+    x = np.random.default_rng(0).standard_normal((layer.n_in, 16))
+    z, skipping = np.empty((2, layer.n_out, 16))
     for factor in (1, 2):
         layer.weights *= factor
         layer.forward(x, z, 0, layer.n_out)
-        layer.skipping_forward()(x, skipping, 0, 9)
+        layer.skipping_forward()(x, skipping, 0, 16)
         np.testing.assert_allclose(skipping, z, rtol=1e-12, atol=1e-12)
         layer.add_slots(1)

@@ -55,7 +55,7 @@ def test_gradient_is_that_of_central_differences(name, kind, loss, norm, mask):
         numeric = central_differences(lambda: total_loss(network, batch, mask), values)
         error = np.linalg.norm(numeric - expected)
         # What has no effect, as a bias before batch normalisation, leaves rounding errors.
-        assert error < 1e-6 * max(np.linalg.norm(expected), 1e-4)
+        assert error < 1e-6 * max(np.linalg.norm(expected), 2e-4)
 
 
 def test_gradients_are_checked_for_all_that_is_trained():
@@ -74,7 +74,7 @@ def test_gradient_has_an_entry_for_existing_connections_only():
     network = new_network("tanh")
     for layer in network.layers[:-1]:
         assert not layer.is_full
-        weights, bias = layer.gradient(np.ones((layer.n_in, 2)), np.ones((layer.n_out, 2)))
+        weights, bias = layer.gradient(np.ones((layer.n_in, 8)), np.ones((layer.n_out, 8)))
         assert weights.shape == layer.weights.shape
         assert bias.shape == layer.bias.shape
 
@@ -138,7 +138,7 @@ def data_of(network, n_samples, dtype):
 @pytest.fixture(params=[False, True], ids=["dense", "skipping"])
 def one_way(request, monkeypatch):
     """Prediction computes every layer but the first in the same way."""
-    monkeypatch.setattr(SparseLayer, "prefers_skipping", lambda layer, x: request.param)
+    monkeypatch.setattr(SparseLayer, "prefers_skipping", lambda *args: request.param)
 
 
 @pytest.mark.usefixtures("one_way")
@@ -163,7 +163,7 @@ def test_prediction_buffers_give_the_logits_of_training_buffers(name, norm):
     batch = new_batch(network)
     network.forward(batch, ALONE)
     logits = network.logits(np.ascontiguousarray(batch.x.T), np.arange(BATCH), HERE)
-    np.testing.assert_allclose(logits, batch.z[-1].T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(logits, batch.z[-1][:, :BATCH].T, rtol=1e-12, atol=1e-12)
 
 
 # --- prediction that skips zeros ------------------------------------------------------
@@ -172,7 +172,7 @@ def test_prediction_buffers_give_the_logits_of_training_buffers(name, norm):
 def logits_of(network, X, skip, monkeypatch, workers=HERE):
     """Logits with every layer but the first skipping zeros, or none."""
     with monkeypatch.context() as patch:
-        patch.setattr(SparseLayer, "prefers_skipping", lambda layer, x: skip)
+        patch.setattr(SparseLayer, "prefers_skipping", lambda *args: skip)
         return network.logits(X, np.arange(len(X)), workers)
 
 
@@ -201,8 +201,9 @@ def choices(monkeypatch):
     asked = []
     prefers_skipping = SparseLayer.prefers_skipping
 
-    def spy(layer, x):
-        asked.append((layer, np.mean(x == 0), prefers_skipping(layer, x)))
+    def spy(layer, x, size):
+        zeros = np.mean(x[:, :size] == 0)
+        asked.append((layer, zeros, prefers_skipping(layer, x, size)))
         return asked[-1][-1]
 
     monkeypatch.setattr(SparseLayer, "prefers_skipping", spy)
@@ -323,17 +324,17 @@ def test_predictions_of_wide_networks_are_made_in_smaller_batches(
 
 
 def test_smaller_batches_use_contiguous_parts_of_the_same_memory():
-    batch = new_network("relu", norm=True).buffers(16, training=True)
-    part = batch.first(5)
-    assert part.size == 5
+    batch = new_network("relu", norm=True).buffers(24, training=True)
+    part = batch.first(13)
+    assert part.size == 13
     names = ("u", "z", "a", "dz")
     whole = [batch.x, *(m for name in names for m in getattr(batch, name))]
     parts = [part.x, *(m for name in names for m in getattr(part, name))]
     for matrix, smaller in zip(whole, parts, strict=True):
-        assert smaller.shape == (matrix.shape[0], 5)
+        assert smaller.shape == (matrix.shape[0], 16)
         assert smaller.flags.c_contiguous
         assert np.shares_memory(matrix, smaller)
-    assert part.losses.shape == (5,)
+    assert part.losses.shape == (13,)
     assert np.shares_memory(part.losses, batch.losses)
 
 

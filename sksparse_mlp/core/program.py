@@ -1,0 +1,228 @@
+"""A network's updates as one compiled call, where all of its parts are known to kernels."""
+
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+
+from sksparse_mlp.core import kernels, spinning
+from sksparse_mlp.core.addresses import address_of
+from sksparse_mlp.core.hidden import NORM_EPSILON, NORM_MOMENTUM, Hidden
+from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.network import Batch, Dropout, Network
+from sksparse_mlp.core.optimizers import Optimizer, flush_limit
+from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.workers import Member, Workers
+
+# Multiply-adds of one call: so many that the call itself costs nothing, and so few that
+# Ctrl-C is heard within a tenth of a second or so.
+WORK_OF_A_CALL = 2e9
+# Names in the table of a layer's arrays; an optimizer may use fewer slots.
+LAYER_ARRAYS = (
+    "indptr", "indices", "in_indptr", "in_indices", "in_positions",
+    "weights", "bias", "slot", "bias_slot", "slot_2", "bias_slot_2",
+)  # fmt: skip
+
+
+def code_of(member: Any, *methods: str) -> int:
+    """The number by which kernels know a member of a family, 0 if they do not.
+
+    It counts where the class that has it also has the methods that it stands for: what a
+    subclass changes is called as it is.
+    """
+    names = ("code", *methods)
+    owners = {
+        next((cls for cls in type(member).__mro__ if name in vars(cls)), None)
+        for name in names
+    }
+    return int(member.code) if len(owners) == 1 and None not in owners else 0
+
+
+class Program:
+    """The updates of a network that trains on some samples.
+
+    Parameters
+    ----------
+    network : Network
+        With the optimizer's slots. Evolution may change it between two calls.
+    buffers : Batch
+        The network's, for training.
+    samples : Samples
+    optimizer : Optimizer
+    alpha, dropout : float
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        buffers: Batch,
+        samples: Samples,
+        optimizer: Optimizer,
+        alpha: float,
+        dropout: float,
+    ):
+        self._network = network
+        self._optimizer = optimizer
+        self._drops = dropout > 0
+        self._buffers = buffers
+        self._samples = samples
+        n_layers = len(network.layers)
+        self._table = np.zeros(n_layers, kernels.LAYER)
+        self._squares = np.zeros(n_layers)
+        self._plan = np.zeros(1, kernels.PLAN)
+        self._fill_plan(alpha, Dropout(dropout))
+        for depth in range(n_layers):
+            self._fill_buffers(depth)
+        for row, unit in zip(self._table[:-1], network.hidden, strict=True):
+            _fill_hidden(row, unit)
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        buffers: Batch,
+        samples: Samples,
+        optimizer: Optimizer,
+        alpha: float,
+        dropout: float,
+    ) -> Self | None:
+        """The program, None if a part is not known to kernels."""
+        known = (
+            spinning.IS_COMPILED
+            and code_of(optimizer, "step", "update")
+            and getattr(network.loss, "code", 0)
+            and all(_is_known(unit) for unit in network.hidden)
+            and all(_has_short_indices(layer) for layer in network.layers)
+            and _is_readable(samples, network.dtype)
+        )
+        return cls(network, buffers, samples, optimizer, alpha, dropout) if known else None
+
+    def n_updates_of_a_call(self) -> int:
+        """How many updates to ask for at a time."""
+        work = 3 * self._network.work(self._buffers.size)
+        return max(1, int(WORK_OF_A_CALL // max(work, 1)))
+
+    def run(
+        self,
+        rows: np.ndarray,
+        rate: float,
+        n_updates: int,
+        loss: float,
+        data_rng: np.random.Generator,
+        workers: Workers,
+    ) -> tuple[int, float]:
+        """Make the updates of batches of some rows, after ``n_updates`` others.
+
+        Returns how many were made, and ``loss`` with the samples' losses before each
+        update added, NaN if that of the last batch was not finite: that update was not
+        made then.
+        """
+        network, size = self._network, self._buffers.size
+        count = -(-rows.size // size)
+        rates = self._optimizer.rates(rate, n_updates, count)
+        keys = np.zeros((count, len(network.layers)), np.int64)
+        if self._drops:
+            shape = count, len(network.hidden)
+            keys[:, :-1] = data_rng.integers(2**32, size=shape)
+        for row, layer in zip(self._table, network.layers, strict=True):
+            _fill_layer(row, layer)
+        results: dict[int, tuple[int, float]] = {}
+
+        def update(member: Member) -> None:
+            plan = self._plan.copy()
+            plan["rank"], plan["n_threads"] = member.rank, member.n_threads
+            results[member.rank] = kernels.update(
+                self._table, plan, rows, keys, rates, self._shares(member.n_threads),
+                self._buffers.losses, self._squares, member.counters,
+                loss,
+                network.dtype.type(0), np.int32(0),
+            )  # fmt: skip
+
+        workers.run(update, 3 * network.work(size), count)
+        return results[0]
+
+    def _shares(self, n_threads: int) -> np.ndarray:
+        shares = [
+            [layer.shares(n_threads), layer.input_shares(n_threads)]
+            for layer in self._network.layers
+        ]
+        return np.array(shares, np.int64)
+
+    def _fill_plan(self, alpha: float, dropout: Dropout) -> None:
+        plan, samples, optimizer = self._plan[0], self._samples, self._optimizer
+        X = samples.X
+        plan["n_rows"], plan["n_features"] = X.shape
+        if sparse.issparse(X):
+            plan["is_sparse"] = True
+            plan["n_entries"], plan["X"] = X.data.size, address_of(X.data)
+            plan["X_indices"], plan["X_indptr"] = map(address_of, (X.indices, X.indptr))
+        else:
+            plan["X"] = address_of(X)
+        plan["y"], plan["weights"] = map(address_of, (samples.y, samples.weights))
+        plan["loss"], plan["solver"] = self._network.loss.code, optimizer.code
+        plan["batch_size"], plan["mean_weight"] = self._buffers.size, samples.mean_weight()
+        plan["alpha"], plan["tiny"] = alpha, flush_limit(self._network.dtype)
+        if self._drops:
+            plan["drop_below"], plan["keep_scale"] = dropout.threshold, dropout.scale
+        for name, value in optimizer.constants().items():
+            plan[name] = value
+
+    def _fill_buffers(self, depth: int) -> None:
+        row, batch = self._table[depth], self._buffers
+        row["x"], row["dz"] = address_of(batch.inputs(depth)), address_of(batch.dz[depth])
+        row["u"], row["z"] = address_of(batch.u[depth]), address_of(batch.z[depth])
+        if depth < len(batch.a):
+            row["a"] = address_of(batch.a[depth])
+
+
+def _is_known(unit: Hidden) -> bool:
+    activation = unit.activation
+    return bool(code_of(activation, "forward", "backward")) and not activation.learnable
+
+
+def _has_short_indices(layer: SparseLayer) -> bool:
+    return layer.indptr.dtype == layer.indices.dtype == np.int32
+
+
+def _is_readable(samples: Samples, dtype: np.dtype) -> bool:
+    """Whether the arrays are as kernels expect them."""
+    X, y = samples.X, samples.y
+    arrays = [X.data, X.indices, X.indptr] if sparse.issparse(X) else [X]
+    return (
+        all(array.flags.c_contiguous for array in (*arrays, y, samples.weights))
+        and {arrays[0].dtype, samples.weights.dtype} == {dtype}
+        and all(array.dtype == np.int32 for array in arrays[1:])
+        and samples.rows.dtype == np.int64
+        and y.dtype in (np.int64, np.int8, dtype)
+    )
+
+
+def _fill_layer(row: Any, layer: SparseLayer) -> None:
+    row["n_in"], row["n_out"] = layer.n_in, layer.n_out
+    row["n_connections"] = layer.n_connections
+    pattern = layer.indptr, layer.indices, *layer.transposed
+    slots = [array for pair in layer.slots for array in pair]
+    for name, array in zip(
+        LAYER_ARRAYS, (*pattern, layer.weights, layer.bias, *slots), strict=False
+    ):
+        row[name] = address_of(array)
+
+
+def _fill_hidden(row: Any, unit: Hidden) -> None:
+    activation, norm = unit.activation, unit.norm
+    row["activation"] = activation.code
+    row["parameters"], row["n_slopes"] = address_of(unit.parameters), unit.parameters.size
+    row["threshold"] = getattr(activation, "threshold", 0.0)
+    row["clip"] = getattr(activation, "clip", np.inf)
+    if norm is None:
+        return
+    row["has_norm"] = True
+    row["norm_momentum"], row["norm_epsilon"] = NORM_MOMENTUM, NORM_EPSILON
+    arrays = vars(norm) | {
+        "inverse_deviation": unit.inverse_deviation,
+        "gain_gradient": unit.gain_gradient,
+        "shift_gradient": unit.shift_gradient,
+    }
+    arrays |= dict(zip(("gain_slots", "shift_slots"), unit.slots[-2:], strict=True))
+    for name, array in arrays.items():
+        row[name] = address_of(array)
