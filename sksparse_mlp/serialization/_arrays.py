@@ -11,7 +11,6 @@ import os
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from inspect import signature
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
@@ -30,6 +29,7 @@ from sksparse_mlp.serialization._values import (
     dumps,
     encoded_stream,
     known_dtype,
+    later_parameters,
     loads,
 )
 
@@ -44,8 +44,6 @@ INDEX, FLOAT = ("<i4", "<i8"), ("<f4", "<f8")
 WHOLE = ("epoch", "n_updates", "n_seen")
 COUNTERS = ("optimizer", "learning_rate_factor", "patience", *WHOLE)
 OTHERS = ("n_connections", "data_stream", "topology_stream", "n_skip_updates")
-# Parameters that are newer than the format.
-LATER = ("scoring",)
 # What every record of the history has that is counted, or measured; whatever else it has,
 # beside the slopes, is a number too.
 COUNTED = ("epoch", "n_pruned", "n_grown", "n_connections", "n_inputs")
@@ -415,18 +413,12 @@ def _take_targets(estimator: Any, reader: Reader, metadata: dict[str, Any]) -> N
 
 
 def _unfitted(cls: type[Any], parameters: dict[Any, Any]) -> Any:
-    parameters = _later(cls) | parameters
+    parameters = later_parameters(cls) | parameters
     if sorted(parameters, key=str) != cls._get_param_names():
         raise ValueError(f"its parameters are not those of {cls.__name__}")
     estimator = cls(**parameters)
     estimator._validate_params()
     return estimator
-
-
-def _later(cls: type[Any]) -> dict[str, Any]:
-    """The parameters that files of earlier versions do not have, as they were then."""
-    known = signature(cls).parameters
-    return {name: known[name].default for name in LATER if name in known}
 
 
 def _history(records: list[Any]) -> list[dict[str, Any]]:
@@ -677,8 +669,8 @@ def _run(estimator: Any, reader: Reader) -> RunState:
         raise ValueError("run/state does not describe a run")
     if not hasattr(estimator, "_training"):
         raise ValueError("training/state is missing")
-    later = {name: dumps(value) for name, value in _later(type(estimator)).items()}
-    state["parameters"] = later | state["parameters"]
+    later = later_parameters(type(estimator))
+    state["parameters"] = {k: dumps(v) for k, v in later.items()} | state["parameters"]
     rows: dict[str, Any] = {
         name: _rows(reader, f"run/{name}") if reader.has(f"run/{name}") else None
         for name in ("rows", "validation_rows")

@@ -8,6 +8,7 @@ import base64
 import json
 import math
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, Never
 
 import numpy as np
@@ -35,6 +36,8 @@ COSTS = {",": 33, "[": 56, "{": 200}
 # Kinds of NumPy values: booleans, integers, floats and text.
 KINDS = "biufU"
 LARGEST_CODE_POINT = 0x10FFFF
+# Parameters that are newer than the format of the arrays.
+LATER = ("scoring",)
 ALLOWED = (
     "None, numbers, strings, lists, tuples, dicts, NumPy numbers and arrays, RandomState "
     "instances, and instances of the classes of this package's families"
@@ -286,3 +289,9 @@ def decoded_stream(state: Any) -> dict[str, Any]:
     ):
         raise ValueError("it has a state that no random stream has")
     return {**state, "state": {name: int(word) for name, word in words.items()}}
+
+
+def later_parameters(cls: type[Any]) -> dict[str, Any]:
+    """The parameters that files of earlier versions do not have, as they were then."""
+    known = signature(cls).parameters
+    return {name: known[name].default for name in LATER if name in known}

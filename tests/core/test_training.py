@@ -554,6 +554,7 @@ def test_network_ends_as_it_was_at_its_best_validation_score(norm):
     network = new_network(activation=PReLU(), norm=norm)
     training = new_training(network=network, evolution=new_plan(n_epochs=20))
     validation = new_samples()
+    training.criterion = lambda p: np.mean(p.argmax(axis=1) == validation.y)
     validation.y = validation.y[::-1]  # labels of other samples, so that scores vary
     snapshots, scores = [], []
     for record in training.run(new_samples(), validation, HERE, 20):
@@ -748,7 +749,7 @@ def test_patience_pauses_while_inputs_leave():
 def test_best_network_is_one_with_the_selected_inputs(monkeypatch):
     training = new_selection()
     scores = iter(np.linspace(1, 0, 20).tolist())
-    monkeypatch.setattr(training, "_score", lambda *args: next(scores))
+    monkeypatch.setattr(training, "_validate", lambda *args: next(scores))
     snapshots = []
     for record in training.run(new_samples(), new_samples(), HERE, 20):
         snapshots.append(training.network.copy())
