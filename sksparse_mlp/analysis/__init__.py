@@ -14,6 +14,7 @@ from sksparse_mlp.analysis._memory import MemoryFootprint, memory_footprint
 from sksparse_mlp.analysis._metrics import average_ratioed_accuracy
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
+from sksparse_mlp.analysis._plot._grid import GridDisplay
 from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
 from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
 from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
@@ -29,6 +30,7 @@ __all__ = [
     "ActivationMediansDisplay",
     "Connectivity",
     "ConnectivityDisplay",
+    "GridDisplay",
     "LayerAccuracies",
     "LayerAccuracyDisplay",
     "LayerActivations",
