@@ -12,7 +12,14 @@ from sklearn.utils import check_random_state
 
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.workers import Workers
-from sksparse_mlp.estimators._judging import Judge, LeftOut, LossJudge, ScorerJudge, blend
+from sksparse_mlp.estimators._judging import (
+    Judge,
+    LeftOut,
+    LossJudge,
+    ScorerJudge,
+    blend,
+    within,
+)
 from sksparse_mlp.estimators._members import Member, Team
 from sksparse_mlp.estimators._search import Patience, Search, results_of, winner_of
 
@@ -40,6 +47,7 @@ class Task:
         positive = self._weights > 0
         network._take_targets(self.y[positive], continued=False)
         self._samples = self._samples_of(network)
+        self._limits = ensemble._limits(self._samples.y[self._samples.rows])
         state = ensemble.random_state
         random_state = check_random_state(network.random_state if state is None else state)
         limit = np.iinfo(np.int32).max
@@ -86,6 +94,7 @@ class Task:
             "n_epochs_": winner.best_epoch,
             "history_": winner.curve,
             "cv_results_": results_of(self._teams),
+            "target_range_": self._limits,
             **self._blended(winner),
             **self._refitted(winner),
         }
@@ -189,7 +198,7 @@ class Task:
         samples = (
             self._samples_of(network) if "class_weight" in parameters else self._samples
         )
-        return Member(network, samples, *fold, self.workers)
+        return Member(network, samples, *fold, self.workers, self._limits)
 
     @staticmethod
     def _description(network: Any) -> dict[str, Any]:
@@ -215,7 +224,8 @@ class Task:
                 warnings.simplefilter("ignore")
                 model.fit(self.X[train], samples.y[train], sample_weight=weights[train])
             self._linear.append(model)
-            parts.append(ensemble._linear_predictions(model, self.X[test]))
+            linear = ensemble._linear_predictions(model, self.X[test])
+            parts.append(within(self._limits, linear))
         self._linear_oof = self._left_out.together(parts)
         self._judge.take_linear(self._linear_oof)
 

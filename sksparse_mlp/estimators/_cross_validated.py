@@ -22,7 +22,7 @@ from sksparse_mlp._sklearn import (
 )
 from sksparse_mlp.estimators._cross_fitting import Task
 from sksparse_mlp.estimators._input import validated
-from sksparse_mlp.estimators._judging import blend
+from sksparse_mlp.estimators._judging import blend, within
 from sksparse_mlp.estimators._members import Team
 from sksparse_mlp.estimators._search import winner_of
 from sksparse_mlp.estimators._transaction import Transactional
@@ -107,9 +107,9 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     ensemble does as it trains. The epoch of the best score is taken for all members,
     which are averaged [1]_. Training ends when the score no longer improves.
 
-    With a grid, all configurations train on one clock. When a third, a ninth, .. of the
-    epochs are over, the best third of the configurations goes on (successive halving
-    [2]_), until one is left.
+    With a grid, all configurations train on one clock. At the rungs, the last of which is
+    a quarter of the epochs and each a quarter of the next, the best quarter of the
+    configurations goes on (successive halving [2]_), until one is left.
 
     References
     ----------
@@ -120,6 +120,7 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     """
 
     estimators_: list[Any]
+    target_range_: np.ndarray | None
     _parameter_constraints: dict[str, Any] = {
         "estimator": [None, HasMethods(["fit", "set_params"])],
         "param_grid": [None, dict, list],
@@ -177,6 +178,10 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     @abstractmethod
     def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
         """Refuse targets that member k cannot learn from."""
+
+    def _limits(self, y: np.ndarray) -> np.ndarray | None:
+        """Lowest and highest predictions of each output, None without limits."""
+        return None
 
     @abstractmethod
     def _linear_model(self, network: Any) -> Any:
@@ -302,10 +307,11 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         """What member k predicts, with the linear model of its fold."""
         network = self.estimators_[k]
         outputs = network._outputs(X)
-        own: np.ndarray = network._loss().predictions(outputs)
+        own = within(self.target_range_, network._loss().predictions(outputs))
         if self.linear_estimators_ is None:
             return own
         linear = self._linear_predictions(self.linear_estimators_[k], X)
+        linear = within(self.target_range_, linear)
         return blend(self.network_share_, own, linear).astype(outputs.dtype)
 
     def _mean_prediction(self, X: Any) -> np.ndarray:

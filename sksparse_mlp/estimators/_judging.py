@@ -72,6 +72,14 @@ def blend(share: float, networks: np.ndarray, linear: np.ndarray) -> np.ndarray:
     return blended
 
 
+def within(limits: np.ndarray | None, predictions: np.ndarray) -> np.ndarray:
+    """Predictions, none of them beyond the limits of its output, if there are any."""
+    if limits is None:
+        return predictions
+    clipped: np.ndarray = np.clip(predictions, *limits.astype(predictions.dtype))
+    return clipped
+
+
 class Judge(ABC):
     """Scores predictions, with as much of linear models' as is best for the score.
 

@@ -41,6 +41,9 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
         all did.
     oof_score_ : float
         R2 of these.
+    target_range_ : ndarray of shape (2, n_outputs)
+        Lowest and highest target of the training. No member predicts beyond: a sample far
+        from all others would else be predicted by a line that goes on and on.
     $attributes
 
     See Also
@@ -99,6 +102,9 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
 
     def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
         """Any targets will do."""
+
+    def _limits(self, y: np.ndarray) -> np.ndarray:
+        return np.stack([y.min(axis=0), y.max(axis=0)])
 
     def _linear_model(self, network: Any) -> Any:
         return Ridge(tol=TOL)

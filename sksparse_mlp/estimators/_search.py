@@ -19,11 +19,11 @@ from sksparse_mlp.estimators._judging import LeftOut, Verdict
 from sksparse_mlp.estimators._members import Team
 
 # At each rung the best one in so many goes on, for as many times the epochs.
-FACTOR = 3
+FACTOR = 4
 # Updates between two verdicts, at least.
 UPDATES_PER_VERDICT = 10
 # Updates that a team makes before it can leave, if it has so many epochs.
-UPDATES_PER_RUNG = 100
+UPDATES_PER_RUNG = 60
 
 
 @dataclass(frozen=True)

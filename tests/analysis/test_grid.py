@@ -9,19 +9,19 @@ from sksparse_mlp.analysis import GridDisplay
 
 
 def searched(grid):
-    network = SparseMLPClassifier((10,), epsilon=2, max_iter=5, random_state=0)
+    network = SparseMLPClassifier((20, 10), epsilon=2, max_iter=5, random_state=0)
     clf = SparseMLPClassifierCV(network, grid, cv=2, linear=False, random_state=0)
     return clf.fit(*load_iris(return_X_y=True))
 
 
 def test_scores_stand_at_their_parameters():
-    clf = searched({"alpha": [0.01, 1], "epsilon": [0.5, 1, 2]})
+    clf = searched({"alpha": [0.01, 1], "epsilon": [1.5, 2, 3]})
     display = GridDisplay.from_estimator(clf, rows="epsilon", columns="alpha")
-    assert display.rows == ("epsilon", [0.5, 1, 2])
+    assert display.rows == ("epsilon", [1.5, 2, 3])
     for params, score in zip(
         clf.cv_results_["params"], clf.cv_results_["mean_test_score"], strict=True
     ):
-        row, column = [0.5, 1, 2].index(params["epsilon"]), [0.01, 1].index(params["alpha"])
+        row, column = [1.5, 2, 3].index(params["epsilon"]), [0.01, 1].index(params["alpha"])
         assert display.scores[row, column] == score
     best = display.best_.get_xydata()[0].astype(int)
     assert display.scores[best[1], best[0]] == clf.best_score_

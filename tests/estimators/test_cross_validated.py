@@ -18,7 +18,7 @@ from sksparse_mlp import (
     SparseMLPRegressor,
     SparseMLPRegressorCV,
 )
-from sksparse_mlp.estimators._search import rungs
+from sksparse_mlp.estimators._search import FACTOR, rungs
 
 FAST = {"hidden_layer_sizes": (32,), "learning_rate": "cosine", "learning_rate_init": 0.01}
 FAST |= {"epsilon": 5, "max_iter": 30, "random_state": 0}
@@ -70,7 +70,17 @@ def test_the_mean_of_the_members_is_predicted(case):
         np.testing.assert_allclose(members.mean(axis=0), predictions(ensemble, X), 1e-5)
         if ensemble.linear_estimators_ is None:
             alone = [predictions(e, X) for e in ensemble.estimators_]
+            if ensemble.target_range_ is not None:
+                alone = np.clip(alone, *ensemble.target_range_)
             np.testing.assert_allclose(members, alone, 1e-5)
+
+
+def test_samples_far_from_all_others_are_predicted_within_the_targets():
+    X, y = diabetes()
+    far = X[:5].copy()
+    far[:, 2] = 1e4
+    predicted = regressor().fit(X, y).predict(far)
+    assert y.min() <= predicted.min() <= predicted.max() <= y.max()
 
 
 def test_left_out_predictions_are_of_members_that_did_not_see_the_sample(case):
@@ -180,7 +190,7 @@ def test_one_team_is_left_after_the_last_rung(n_teams):
     assert epochs == sorted(epochs)
     left = n_teams
     for _ in epochs:
-        left = -(-left // 3)
+        left = -(-left // FACTOR)
     assert left == 1
     assert rungs(n_teams, 5, 40) == [5] * len(epochs)
 
