@@ -18,7 +18,7 @@ test: $(VENV)/test.installed
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python $(PYTEST) $(CHECKED)
 
 # Every kernel, and small fits of every kind, with each index compared to its array's bounds.
-CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py \
+CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py tests/core/test_program.py \
 	tests/test_determinism.py::test_results_are_those_that_were_kept
 
 # With the oldest versions that pyproject.toml allows. SciPy takes more memory there, and
