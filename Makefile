@@ -7,31 +7,58 @@ SEED ?= 0
 # As many processes as there are cores share the tests.
 PYTEST := -m pytest -n auto --dist worksteal
 
-.PHONY: demo test test-oldest dist test-wheel nightly audit lint types docs docs-test clean
+.PHONY: demo test coverage test-oldest test-next test-sklearn dist test-wheel nightly audit lint \
+	types docs docs-test clean
 
 demo: $(VENV)/plot.installed
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/test.installed
-	$(BIN)/python $(PYTEST)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_simd.py tests/core/test_kernels.py
+	$(BIN)/python $(PYTEST) $(COVERAGE)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_simd.py tests/core/test_kernels.py \
+		$(COVERAGE)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python $(PYTEST) $(CHECKED)
 
 # Every kernel, and small fits of every kind, with each index compared to its array's bounds.
-CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py tests/core/test_program.py \
+CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py \
+	tests/core/test_program.py \
+	tests/estimators/test_border.py tests/estimators/test_transactions.py \
 	tests/test_determinism.py::test_results_are_those_that_were_kept
 
-# With the oldest versions that pyproject.toml allows. SciPy takes more memory there, and
-# Numba's older compiler rounds float32 otherwise where a sample stands in another batch.
+# All tests, with the share of the lines that they run. Compiled functions show no lines:
+# those of kernels.py are counted where the tests of kernels run uncompiled.
+coverage: $(VENV)/test.installed
+	$(BIN)/coverage erase
+	$(MAKE) test COVERAGE="--cov=sksparse_mlp --cov-append --cov-report="
+	$(BIN)/coverage report --skip-covered --sort=cover
+
+# With the oldest versions that pyproject.toml allows. SciPy takes more memory there.
 test-oldest: $(VENV)-oldest/installed
 	NUMBA_CACHE_DIR=$(abspath $(VENV))-oldest/compiled $(VENV)-oldest/bin/python $(PYTEST) \
-		--deselect tests/analysis/test_memory_footprint.py::test_prediction_takes_that_much \
-		--deselect "tests/estimators/test_estimator_checks.py::test_scikit_learn_check[Float32Regressor(learning_rate_init=0.01)-check_methods_subset_invariance]"
+		--deselect tests/analysis/test_memory_footprint.py::test_prediction_takes_that_much
 
 $(VENV)-oldest/installed: pyproject.toml tests/oldest.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --constraint tests/oldest.txt --editable ".[test]"
 	touch $@
+
+# With the newest versions there are, also those that are not released yet.
+test-next: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-next
+	$(VENV)-next/bin/python -m pip install --quiet --pre --editable ".[test]"
+	NUMBA_CACHE_DIR=$(abspath $(VENV))-next/compiled $(VENV)-next/bin/python $(PYTEST)
+
+# The wheel beside every scikit-learn from the oldest on, in fresh environments, and
+# scikit-learn's checks of estimators. pytest 9 warns of what older ones give it.
+test-sklearn: $(addprefix test-sklearn-,1.6 1.7 1.8 1.9)
+
+test-sklearn-%: dist
+	$(PYTHON) -m venv --clear $(VENV)-sklearn-$*
+	$(VENV)-sklearn-$*/bin/python -m pip install --quiet dist/*.whl \
+		"scikit-learn~=$*.0" "pytest>=8,<9" "pytest-xdist>=3.6.1" "pandas>=2.2.2"
+	cd $(VENV)-sklearn-$* && $(abspath $(VENV)-sklearn-$*/bin/python) -I $(abspath tests/smoke.py)
+	NUMBA_CACHE_DIR=$(abspath $(VENV)-sklearn-$*)/compiled $(VENV)-sklearn-$*/bin/python \
+		$(PYTEST) tests/test_sklearn.py tests/estimators/test_estimator_checks.py
 
 # Source distribution, and the wheel made of it.
 dist: $(VENV)/release.installed
@@ -49,6 +76,9 @@ test-wheel: dist
 nightly: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.reliability.fuzz --cases 5000 --seed $(SEED)
 	$(BIN)/python -m benchmarks.reliability.concurrency
+	$(BIN)/python -m benchmarks.reliability.attacks
+	CASES=1000 $(BIN)/python -m pytest -n0 tests/core/test_compilation.py \
+		tests/serialization/test_arrays.py -k "random_damage or in_proportion"
 
 # Known vulnerabilities of what is installed; asks the package index for them.
 audit: $(VENV)/dev.installed
@@ -76,5 +106,5 @@ $(VENV)/%.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-wheel build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.png \
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-next $(VENV)-sklearn-* $(VENV)-wheel build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.png \
 		docs/_build docs/api docs/gallery docs/literature docs/mlpclassifier.md

@@ -9,6 +9,7 @@ FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
 
 import api
+import architecture
 import literature
 import mlpclassifier
 
@@ -99,6 +100,7 @@ def as_restructured_text(app, what, name, obj, options, lines):
 def write_pages(app, config):
     """Write the pages that are made from the code and the committed results."""
     api.write(FOLDER / "api")
+    architecture.write(FOLDER)
     literature.write(FOLDER / "literature")
     mlpclassifier.write(FOLDER / "mlpclassifier.md")
 

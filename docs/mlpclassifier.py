@@ -27,6 +27,14 @@ What else differs:
 - `coefs_` are sparse: `scipy.sparse` CSR arrays of shape (n_in, n_out). `coef.toarray()`
   makes one dense.
 - There is no `solver="lbfgs"`.
+- Data of one class are refused, where the dense class fits a constant.
+- Training that reaches `max_iter` gives no ConvergenceWarning: evolving networks are
+  trained for a planned number of epochs. Training that diverges gives one, and keeps the
+  last sound network instead of weights that are not finite.
+- `partial_fit` goes on after a fit with `early_stopping`; it sets no samples apart.
+- Sample weights count by their ratios alone, so that the penalty `alpha` does not depend on
+  their scale.
+- A fit that ends by an error leaves the estimator as it was before.
 - `n_jobs` shares the work of one fit between threads, without any effect on the result.
 
 The table is made from the signatures of both classes; a dash means that a class does not

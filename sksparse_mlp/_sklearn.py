@@ -1,8 +1,81 @@
-"""The base of all estimators here: what scikit-learn's is, with links to our own pages."""
+"""Every private name of scikit-learn that is used here, and what older versions lack.
+
+Other modules import these names from here, so that one file shows what a new version of
+scikit-learn may break, and one file mends it.
+"""
 
 import os
+from inspect import signature
+from typing import Any, Self
 
-from sklearn import base
+import numpy as np
+import sklearn
+from sklearn import base, datasets, utils
+from sklearn.base import _fit_context
+from sklearn.datasets._base import (
+    RemoteFileMetadata,
+    _convert_data_dataframe,
+    _fetch_remote,
+)
+from sklearn.ensemble._base import _set_random_states
+from sklearn.utils import _safe_indexing, validation
+from sklearn.utils._optional_dependencies import (
+    check_matplotlib_support,
+    check_pandas_support,
+)
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    Options,
+    RealNotInt,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
+from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.metadata_routing import _routing_enabled
+from sklearn.utils.validation import _check_feature_names_in
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+    HAS_CALLBACKS = False
+else:
+    HAS_CALLBACKS = True
+
+try:
+    from sklearn.utils import _align_api_if_sparse
+except ImportError:
+    from scipy.sparse import csr_matrix as _align_api_if_sparse
+
+__all__ = [
+    "HAS_CALLBACKS",
+    "BaseEstimator",
+    "CallbackSupportMixin",
+    "HasMethods",
+    "Interval",
+    "Options",
+    "RealNotInt",
+    "RemoteFileMetadata",
+    "StrOptions",
+    "_align_api_if_sparse",
+    "_check_feature_names_in",
+    "_check_sample_weight",
+    "_convert_data_dataframe",
+    "_fetch_remote",
+    "_fit_context",
+    "_get_output_config",
+    "_routing_enabled",
+    "_safe_indexing",
+    "_set_random_states",
+    "check_callback_support",
+    "check_matplotlib_support",
+    "check_pandas_support",
+    "compute_class_weight",
+    "make_classification",
+    "validate_parameter_constraints",
+    "validate_params",
+]
 
 # Where the documentation is published, without a slash at the end; empty while it is not.
 DOCUMENTATION_URL = ""
@@ -23,3 +96,95 @@ class BaseEstimator(base.BaseEstimator):
         site = os.environ.get(DOCUMENTATION_VARIABLE, DOCUMENTATION_URL).rstrip("/")
         page = "/api/{estimator_module}.{estimator_name}.html"
         return site and site + page
+
+
+def _too_old(what: str, version: str) -> ImportError:
+    return ImportError(
+        f"{what} scikit-learn {version} or newer; installed is {sklearn.__version__}. "
+        f"Upgrade it: pip install 'scikit-learn>={version}'."
+    )
+
+
+def _takes(function: Any, parameter: str) -> bool:
+    return parameter in signature(function).parameters
+
+
+def check_callback_support(caller: str) -> None:
+    """Raise an ImportError if this scikit-learn has no callbacks."""
+    if not HAS_CALLBACKS:
+        raise _too_old(f"{caller} needs the callbacks of", "1.9")
+
+
+def make_classification(*args: Any, return_X_y: bool, **kwargs: Any) -> Any:
+    """scikit-learn's, which before version 1.7 tells nothing of its features."""
+    if _takes(datasets.make_classification, "return_X_y"):
+        kwargs["return_X_y"] = return_X_y
+    elif not return_X_y:
+        raise _too_old("return_X_y=False needs", "1.7")
+    return datasets.make_classification(*args, **kwargs)
+
+
+def _check_sample_weight(sample_weight: Any, X: Any, **kwargs: Any) -> np.ndarray:
+    """scikit-learn's check, which before version 1.9 let weights pass that are all zero."""
+    weights: np.ndarray = validation._check_sample_weight(sample_weight, X, **kwargs)
+    if not weights.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights
+
+
+def compute_class_weight(
+    class_weight: Any, *, classes: np.ndarray, y: np.ndarray, sample_weight: np.ndarray
+) -> np.ndarray:
+    """scikit-learn's weights of sorted classes; version 1.6 knows no sample weights."""
+    compute: Any = utils.compute_class_weight
+    weights: np.ndarray
+    if _takes(compute, "sample_weight"):
+        weights = compute(class_weight, classes=classes, y=y, sample_weight=sample_weight)
+        return weights
+    weights = compute(class_weight, classes=classes, y=y)
+    if isinstance(class_weight, str):
+        totals = np.bincount(np.searchsorted(classes, y), weights=sample_weight)
+        weights = sample_weight.sum() / (len(classes) * totals)
+    return weights
+
+
+if not HAS_CALLBACKS:
+
+    class _NoCallbacks:
+        """The tasks of a fit, of which nobody is told."""
+
+        def subcontext(self, **task: Any) -> Self:
+            return self
+
+        def call_on_fit_task_begin(self, **hook: Any) -> None:
+            pass
+
+        def call_on_fit_task_end(self, **hook: Any) -> bool:
+            return False
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands where scikit-learn has no callbacks: fits without, and says so."""
+
+        def set_callbacks(self, *callbacks: Any) -> Self:
+            """Refuse callbacks, which need scikit-learn 1.9 or newer.
+
+            Parameters
+            ----------
+            *callbacks : callback instances
+                None can be set.
+
+            Returns
+            -------
+            self : estimator instance
+
+            Raises
+            ------
+            ImportError
+                If any are given.
+            """
+            if callbacks:
+                check_callback_support(f"{type(self).__name__}.set_callbacks")
+            return self
+
+        def _init_callback_context(self, **task: Any) -> _NoCallbacks:
+            return _NoCallbacks()

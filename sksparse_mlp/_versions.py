@@ -1,12 +1,11 @@
 """What a report of a problem should say about the machine."""
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-import sksparse_mlp
 from sksparse_mlp.core import simd
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite", "joblib")
+PACKAGES = ("sksparse-mlp", "numpy", "scipy", "scikit-learn", "numba", "llvmlite", "joblib")
 
 
 def show_versions() -> None:
@@ -19,10 +18,12 @@ def show_versions() -> None:
     --------
     >>> import sksparse_mlp
     >>> sksparse_mlp.show_versions()  # doctest: +ELLIPSIS
-    sksparse-mlp: ...
+    Python: ...
     """
-    print(f"sksparse-mlp: {sksparse_mlp.__version__}")
     print(f"Python: {platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
-        print(f"{package}: {version(package)}")
+        try:
+            print(f"{package}: {version(package)}")
+        except PackageNotFoundError:
+            print(f"{package}: not installed")
     print(f"vectors: {simd.description()}")

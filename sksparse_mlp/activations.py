@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator, Interval, StrOptions
 from sksparse_mlp.core import kernels
 
 __all__ = [
@@ -32,6 +31,7 @@ __all__ = [
     "Tanh",
 ]
 
+Array = np.ndarray
 _NOT_NEGATIVE = [Interval(Real, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 
@@ -58,9 +58,7 @@ class Activation(BaseEstimator):
     update = "batch"
     code = 0
 
-    def initial_parameters(
-        self, depth: int, n_neurons: int, dtype: DTypeLike
-    ) -> np.ndarray:
+    def initial_parameters(self, depth: int, n_neurons: int, dtype: DTypeLike) -> Array:
         """Parameters of a hidden layer before training.
 
         Parameters
@@ -79,7 +77,7 @@ class Activation(BaseEstimator):
         """
         return np.empty((0, 1), dtype)
 
-    def slopes(self, parameters: np.ndarray) -> float | np.ndarray | None:
+    def slopes(self, parameters: Array) -> float | Array | None:
         """Signed slopes for negative inputs.
 
         Parameters
@@ -94,7 +92,7 @@ class Activation(BaseEstimator):
         """
         return None
 
-    def kinks(self, parameters: np.ndarray) -> np.ndarray | None:
+    def kinks(self, parameters: Array) -> Array | None:
         """Where the slope of one neuron's function jumps.
 
         Parameters
@@ -109,7 +107,7 @@ class Activation(BaseEstimator):
         """
         return None
 
-    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+    def is_on(self, z: Array, a: Array) -> Array:
         """Whether neurons are on, from their pre-activations and activations.
 
         Pre-activation above zero, unless the activation is zero on a side of its own
@@ -127,9 +125,7 @@ class Activation(BaseEstimator):
         """
         return z > 0
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         """Write f(z) into ``a`` for the neurons ``[start, stop)`` of a hidden layer.
 
         Parameters
@@ -144,13 +140,7 @@ class Activation(BaseEstimator):
         raise NotImplementedError
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         """Multiply a gradient by f'(z) in place.
 
@@ -182,22 +172,14 @@ class Identity(Activation):
 
     code = kernels.IDENTITY
 
-    def kinks(self, parameters: np.ndarray) -> np.ndarray:
+    def kinks(self, parameters: Array) -> Array:
         return np.empty(0)
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.copy_rows(z, a, start, stop)
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         pass
 
@@ -214,22 +196,14 @@ class Logistic(Activation):
 
     code = kernels.LOGISTIC
 
-    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+    def is_on(self, z: Array, a: Array) -> Array:
         return a > 0.5
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.logistic(z, a, start, stop)
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         kernels.logistic_gradient(z, da, start, stop)
 
@@ -246,19 +220,11 @@ class Tanh(Activation):
 
     code = kernels.TANH
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.tanh(z, a, start, stop)
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         kernels.tanh_gradient(z, da, start, stop)
 
@@ -284,30 +250,20 @@ class _TwoSlopes(Activation):
         """
         return float(self.slope)
 
-    def initial_parameters(
-        self, depth: int, n_neurons: int, dtype: DTypeLike
-    ) -> np.ndarray:
+    def initial_parameters(self, depth: int, n_neurons: int, dtype: DTypeLike) -> Array:
         return np.full((1, 1), self.signed_slope(depth), dtype)
 
-    def slopes(self, parameters: np.ndarray) -> float | np.ndarray:
+    def slopes(self, parameters: Array) -> float | Array:
         return float(parameters[0, 0])
 
-    def kinks(self, parameters: np.ndarray) -> np.ndarray:
+    def kinks(self, parameters: Array) -> Array:
         return np.zeros(1)
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.leaky_relu(z, a, parameters[0], start, stop)
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         if self.learnable:
             kernels.slope_gradient(z, da, gradient[0], start, stop)
@@ -353,7 +309,7 @@ class ReLU(_TwoSlopes):
 
     slope = 0.0
 
-    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+    def is_on(self, z: Array, a: Array) -> Array:
         return a > 0
 
 
@@ -408,13 +364,11 @@ class PReLU(_Learnable, _TwoSlopes):
         self.slope = slope
         self.learning_rate_factor = learning_rate_factor
 
-    def initial_parameters(
-        self, depth: int, n_neurons: int, dtype: DTypeLike
-    ) -> np.ndarray:
+    def initial_parameters(self, depth: int, n_neurons: int, dtype: DTypeLike) -> Array:
         return np.full((1, n_neurons), self.slope, dtype)
 
-    def slopes(self, parameters: np.ndarray) -> np.ndarray:
-        slopes: np.ndarray = parameters[0]
+    def slopes(self, parameters: Array) -> Array:
+        slopes: Array = parameters[0]
         return slopes.copy()
 
 
@@ -535,9 +489,7 @@ class SReLU(_Learnable, Activation):
         self.slope_right = slope_right
         self.learning_rate_factor = learning_rate_factor
 
-    def initial_parameters(
-        self, depth: int, n_neurons: int, dtype: DTypeLike
-    ) -> np.ndarray:
+    def initial_parameters(self, depth: int, n_neurons: int, dtype: DTypeLike) -> Array:
         if self.threshold_left > self.threshold_right:
             raise ValueError(
                 f"threshold_left={self.threshold_left} of SReLU must not exceed "
@@ -547,26 +499,18 @@ class SReLU(_Learnable, Activation):
         right = self.threshold_right, self.slope_right
         return np.repeat(np.array([*left, *right], dtype)[:, np.newaxis], n_neurons, axis=1)
 
-    def slopes(self, parameters: np.ndarray) -> np.ndarray:
-        slopes: np.ndarray = parameters[1]
+    def slopes(self, parameters: Array) -> Array:
+        slopes: Array = parameters[1]
         return slopes.copy()
 
-    def kinks(self, parameters: np.ndarray) -> np.ndarray:
+    def kinks(self, parameters: Array) -> Array:
         return parameters[[0, 2], 0]
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.srelu(z, a, parameters, start, stop)
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         kernels.srelu_gradient(z, da, parameters, gradient, start, stop)
 
@@ -579,27 +523,19 @@ class _Shifted(Activation):
     clip = np.inf
     code = kernels.CLIPPED_SHIFT
 
-    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+    def is_on(self, z: Array, a: Array) -> Array:
         return a > 0
 
-    def kinks(self, parameters: np.ndarray) -> np.ndarray:
+    def kinks(self, parameters: Array) -> Array:
         ends = np.array([self.threshold, self.threshold + self.clip], float)
-        finite: np.ndarray = ends[np.isfinite(ends)]
+        finite: Array = ends[np.isfinite(ends)]
         return finite
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.clipped_shift(z, a, self.threshold, self.clip, start, stop)
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         kernels.clipped_shift_gradient(z, da, self.threshold, self.clip, start, stop)
 
@@ -609,27 +545,19 @@ class _Shrunk(_Shifted):
 
     code = kernels.CLIPPED_SHRINK
 
-    def is_on(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        on: np.ndarray = a != 0
+    def is_on(self, z: Array, a: Array) -> Array:
+        on: Array = a != 0
         return on
 
-    def kinks(self, parameters: np.ndarray) -> np.ndarray:
+    def kinks(self, parameters: Array) -> Array:
         positive = super().kinks(parameters)
         return np.concatenate([-positive[::-1], positive])
 
-    def forward(
-        self, z: np.ndarray, a: np.ndarray, parameters: np.ndarray, start: int, stop: int
-    ) -> None:
+    def forward(self, z: Array, a: Array, parameters: Array, start: int, stop: int) -> None:
         kernels.clipped_shrink(z, a, self.threshold, self.clip, start, stop)
 
     def backward(
-        self,
-        z: np.ndarray,
-        da: np.ndarray,
-        parameters: np.ndarray,
-        gradient: np.ndarray,
-        start: int,
-        stop: int,
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
         kernels.clipped_shrink_gradient(z, da, self.threshold, self.clip, start, stop)
 

@@ -1,6 +1,7 @@
-"""Callbacks for `set_callbacks` of the networks, beside those of scikit-learn."""
+"""Callbacks for `set_callbacks` of the networks, beside those of scikit-learn >= 1.9."""
 
 import copy
+import hashlib
 import os
 import warnings
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+import sksparse_mlp
+from sksparse_mlp._sklearn import check_callback_support
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import (
     RunState,
@@ -20,6 +23,7 @@ from sksparse_mlp.serialization._arrays import (
     run_arrays,
     with_run,
 )
+from sksparse_mlp.serialization._values import dumps
 
 __all__ = ["Checkpoint"]
 
@@ -33,6 +37,11 @@ class _Fit:
 
     Attributes
     ----------
+    place : pathlib.Path
+        Its file; in a folder that is shared by many fits known once the data are.
+    is_alone : bool
+        Whether no other fit may write to that file; others in a shared folder that do are
+        the same fit.
     parameters : dict of str to str
         JSON texts of those that matter.
     start : str or None
@@ -47,6 +56,8 @@ class _Fit:
         Whether it is the last one.
     """
 
+    place: Path
+    is_alone: bool
     parameters: dict[str, str]
     start: str | None
     data: dict[str, str] = field(default_factory=dict)
@@ -54,9 +65,15 @@ class _Fit:
     intact: bool = False
     finished: bool = False
 
+    def take_place_in(self, folder: Path, kind: str) -> None:
+        """Have the file in the folder that is named after all that makes this fit."""
+        makes = dumps([kind, sorted(self.parameters.items()), self.data, self.start])
+        name = hashlib.sha256(makes.encode()).hexdigest()[:32]
+        self.place = _npz.place_of(folder / f"{name}.npz")
+
 
 class Checkpoint:
-    """Write the state of a fit to a file, and let the next fit go on from there.
+    """Write the state of fits to files, and let the next fits go on from there.
 
     ``clf.set_callbacks(Checkpoint("run.npz", every=5)).fit(X, y)`` writes after every
     fifth epoch and when training has come to its end. Wherever it was killed, the same
@@ -66,11 +83,19 @@ class Checkpoint:
     training has come to its end, that statement takes the finished network from the
     file. To start anew, delete the file and the one before it.
 
+    Searches and ensembles fit many clones, which share their callbacks. With a folder each
+    of these fits has a file of its own, so that a search that was killed goes on where it
+    was: ``GridSearchCV(clf.set_callbacks(Checkpoint("runs/")), ...)``.
+
     Parameters
     ----------
     path : str or path-like
-        The file, which belongs to one fit. The checkpoint before is kept beside it,
-        with ``.previous`` added to the name.
+        The file, which belongs to one fit, or a folder for any number of them: one that
+        exists, or a string that ends in a slash, which is then made. There the file is
+        named after the parameters, the data, the sample weights and, with
+        ``warm_start=True``, the starting network; fits that are equal in all of these
+        share it. The checkpoint before is kept beside each, with ``.previous`` added to the
+        name. A relative path is one from the folder that is the current one now.
     every : int, default=1
         Epochs from one checkpoint to the next.
 
@@ -85,10 +110,16 @@ class Checkpoint:
     TypeError
         If `path` is no path. From `fit`, if the estimator is none of this package.
     OSError
-        From `fit`, if the file cannot be written: FileNotFoundError, before it does any
-        work, if its folder does not exist.
+        From `fit`, if the file cannot be written: before it does any work if the file's
+        folder does not exist (FileNotFoundError), or if a pipe or device has its name.
     RuntimeError
         From `fit`, if another fit has written to the file in the meantime.
+
+    Warns
+    -----
+    UserWarning
+        From `fit`, if it goes on from a file that another version of this package wrote,
+        whose fits may differ, or from the one before because the file is damaged.
 
     See Also
     --------
@@ -100,7 +131,9 @@ class Checkpoint:
     The file has the format of ``docs/arrays.md``, without pickle. It is written under
     another name, brought to the disk and then renamed, so that an interruption while it
     is written leaves the one before. A file that is damaged all the same is noticed by
-    its checksum; the one before is used then, with a UserWarning.
+    its checksum; the one before is used then. What a killed process left half written,
+    ``<name>.<8 hexadecimal digits>.partial``, is removed; no other file is touched. A
+    symbolic link stays one, and what it leads to is replaced.
 
     What Ctrl-C interrupts goes on from the last file too. A fit that another callback
     stops has come to its end. `partial_fit` takes no notice of callbacks.
@@ -108,8 +141,9 @@ class Checkpoint:
     With a RandomState instance as `random_state`, its state counts as a parameter: the
     fit that goes on must be given an instance in the state of the first.
 
-    Clones share their callbacks. In a search or an ensemble, which fits many clones,
-    all but the first find the file of another fit and raise.
+    In a search or an ensemble with the path of a file, all fits but the first find the
+    file of another one and raise. In a folder, give each member of an ensemble a
+    `random_state` of its own, as scikit-learn's do: otherwise equal members are one fit.
 
     Examples
     --------
@@ -129,11 +163,17 @@ class Checkpoint:
     True
     """
 
+    # In pickles of 0.1.0, which had no folders.
+    _is_folder = False
+
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1):
+        check_callback_support("Checkpoint")
         whole = isinstance(every, int | np.integer) and not isinstance(every, bool)
         if not whole or every < 1:
             raise ValueError(f"every must be a positive number of epochs, got {every!r}.")
-        self.path = Path(path)
+        # Path takes no notice of a slash at the end.
+        self._is_folder = os.fspath(path)[-1:] in (os.sep, os.altsep)
+        self.path = Path(path).absolute()
         self.every = every
         self._fits: dict[Any, _Fit] = {}
 
@@ -148,28 +188,19 @@ class Checkpoint:
                 "Checkpoint is a callback of the networks of this package and not of "
                 f"{type(estimator).__name__}; set it on the network inside."
             )
-        self._check_folder()
+        is_shared = self._has_folder()
+        place = self.path / "any" if is_shared else checked_place(self.path)
+        check_writable(place)
         parameters = encoded_parameters(estimator)
         parameters = {name: text for name, text in parameters.items() if name not in FREE}
-        self._fits[estimator] = _Fit(parameters, _start(estimator))
+        fit = _Fit(place, not is_shared, parameters, _start(estimator))
+        self._fits[estimator] = fit
 
-    def _check_folder(self) -> None:
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"Checkpoint writes to {self.path}, but there is no folder "
-                f"{self.path.parent}. Make it, or give another path."
-            )
-        if self.path.is_dir():
-            raise IsADirectoryError(
-                f"Checkpoint writes to {self.path}, which is a folder; add a file's name."
-            )
-        try:
-            _npz.remove_leftovers(self.path)
-        except OSError as error:
-            raise type(error)(
-                f"Checkpoint cannot write to the folder {self.path.parent} ({error}). Make "
-                "it writable, or give another path."
-            ) from error
+    def _has_folder(self) -> bool:
+        """Whether the path is a folder, which is made if it should be one."""
+        if self._is_folder:
+            self.path.mkdir(parents=True, exist_ok=True)
+        return self.path.is_dir()
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Forget the fit."""
@@ -179,95 +210,142 @@ class Checkpoint:
         """Before training: go on from the file, if there is one."""
         if context.task_name != "fit":
             return
-        fit, run = self._fits[estimator], estimator._run
-        fit.data = _digests(estimator, run.given)
-        fit.seen = _signature(self.path)
-        found = self._find(type(estimator))
+        fit, trainee = self._fits[estimator], estimator._trainee
+        run = trainee._run
+        fit.data = _digests(trainee, run.given)
+        if not fit.is_alone:
+            fit.take_place_in(self.path, type(estimator).__name__)
+            check_writable(fit.place)
+        fit.seen = _signature(fit.place)
+        found = _find(type(estimator), fit.place)
         if found is None:
             return
         path, loaded, state = found
-        self._check_same(fit, path, state)
+        _check_same(fit, path, state)
         _check_fits(run, path, loaded, state)
-        fit.intact, fit.finished = path == self.path, state.finished
-        _resume(estimator, loaded, state)
+        say_other_version(path, state.package)
+        fit.intact, fit.finished = path == fit.place, state.finished
+        _resume(trainee, loaded, state)
         if estimator.verbose:
-            print(f"Going on after epoch {len(estimator.history_) - 1} from {path}.")
+            print(f"Going on after epoch {len(trainee.history_) - 1} from {path}.")
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """After an epoch and after training: write the file, if it is time."""
         is_epoch = context.task_name == "epoch"
-        if estimator._run.training.finished:
+        trainee = estimator._trainee
+        if trainee._run.training.finished:
             # Only after the last epoch the best network is in its place.
             is_due = not is_epoch
         else:
-            is_due = is_epoch and estimator.n_iter_ % self.every == 0
+            is_due = is_epoch and trainee.n_iter_ % self.every == 0
         if is_due:
-            self._write(estimator)
+            self._write(self._fits[estimator], trainee)
 
-    def _find(self, cls: type) -> tuple[Path, Any, RunState] | None:
-        """Path, estimator and run of the newest intact checkpoint, None without any."""
-        previous, faults = _npz.previous_of(self.path), []
-        for path in (self.path, previous):
-            try:
-                loaded, state = with_run(cls, path)
-            except FileNotFoundError:
-                faults.append(f"{path} is missing.")
-                continue
-            except ValueError as error:
-                faults.append(str(error))
-                continue
-            if state is None:
-                raise ValueError(
-                    f"{path} holds an exported estimator and no checkpoint. Give the "
-                    "checkpoint another path."
-                )
-            if faults:
-                warnings.warn(
-                    f"{faults[0]} The checkpoint before it, {path}, is used instead.",
-                    stacklevel=2,
-                )
-            return path, loaded, state
-        if not any(path.exists() for path in (self.path, previous)):
-            return None
-        raise ValueError(
-            f"There is no checkpoint that can be read. {' '.join(faults)} Delete "
-            f"{self.path} and {previous} to start anew."
-        )
-
-    def _check_same(self, fit: _Fit, path: Path, state: RunState) -> None:
-        """Refuse to go on from the checkpoint of another fit."""
-        differences = [
-            f"{name} is {there!s:.80} there and {here:.80} here"
-            for name, here in fit.parameters.items()
-            if (there := state.parameters.get(name)) != here
-        ]
-        given = [name for name, digest in fit.data.items() if state.data[name] != digest]
-        differences += [f"{name} is not the same" for name in given]
-        if state.start != fit.start:
-            differences.append("warm_start starts from another network")
-        if differences:
-            raise ValueError(
-                f"{path} is the checkpoint of another fit: {'; '.join(differences)}. Give "
-                f"this fit a path of its own, or delete {self.path} and "
-                f"{_npz.previous_of(self.path)} to start anew."
-            )
-
-    def _write(self, estimator: Any) -> None:
-        fit, run = self._fits[estimator], estimator._run
+    def _write(self, fit: _Fit, trainee: Any) -> None:
+        run = trainee._run
         if fit.finished:
             return
-        arrays = estimator_arrays(_as_it_is(estimator)) | run_arrays(_state(run, fit))
+        arrays = estimator_arrays(_as_it_is(trainee)) | run_arrays(_state(run, fit))
         try:
-            if _signature(self.path) != fit.seen:
-                raise FileExistsError(f"{self.path} is not as it was left")
-            _npz.write(self.path, _npz.sealed(arrays), keep=fit.intact)
+            if fit.is_alone and _signature(fit.place) != fit.seen:
+                raise FileExistsError(f"{fit.place} is not as it was left")
+            keep = fit.intact and fit.place.exists()
+            _npz.write(fit.place, _npz.sealed(arrays), keep=keep)
         except (FileExistsError, FileNotFoundError) as error:
-            raise RuntimeError(
-                f"Another fit has written to {self.path} while this one was running, or it "
-                "was removed. Give each fit a path of its own."
-            ) from error
-        fit.seen, fit.intact = _signature(self.path), True
+            if fit.is_alone or not fit.place.parent.is_dir():
+                raise RuntimeError(
+                    f"Another fit has written to {fit.place} while this one was running, "
+                    "or it was removed. Give each fit a path of its own."
+                ) from error
+            # Another process that makes the same fit has put its file there just now.
+        fit.seen, fit.intact = _signature(fit.place), True
         fit.finished = run.training.finished
+
+
+def checked_place(path: Path) -> Path:
+    """Where the file of a path is written, if that is possible."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; add a file's name.")
+    place = _npz.place_of(path)
+    if not place.parent.is_dir():
+        raise FileNotFoundError(
+            f"Checkpoint writes to {place}, but there is no folder {place.parent}. Make "
+            "it, or give another path."
+        )
+    return place
+
+
+def check_writable(place: Path) -> None:
+    """Try to write beside a file, and remove what was half written to it."""
+    try:
+        _npz.remove_leftovers(place)
+    except OSError as error:
+        raise type(error)(
+            f"Checkpoint cannot write to the folder {place.parent} ({error}). Make it "
+            "writable, or give another path."
+        ) from error
+
+
+def say_other_version(path: Path, package: str | None) -> None:
+    """Warn where another version of this package has written a checkpoint."""
+    if package != sksparse_mlp.__version__:
+        by = f"version {package}" if package else "an early version, 0.1.0 or before,"
+        warnings.warn(
+            f"{path} was written by {by} of sksparse_mlp, and this is version "
+            f"{sksparse_mlp.__version__}. The fit goes on, but need not end as one that "
+            "was never interrupted.",
+            stacklevel=2,
+        )
+
+
+def _find(cls: type, place: Path) -> tuple[Path, Any, RunState] | None:
+    """Path, estimator and run of the newest intact checkpoint, None without any."""
+    previous, faults = _npz.previous_of(place), []
+    for path in (place, previous):
+        try:
+            loaded, state = with_run(cls, path)
+        except FileNotFoundError:
+            faults.append(f"{path} is missing.")
+            continue
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        if state is None:
+            raise ValueError(
+                f"{path} holds an exported estimator and no checkpoint. Give the "
+                "checkpoint another path."
+            )
+        if faults:
+            warnings.warn(
+                f"{faults[0]} The checkpoint before it, {path}, is used instead.",
+                stacklevel=2,
+            )
+        return path, loaded, state
+    if not any(path.exists() for path in (place, previous)):
+        return None
+    raise ValueError(
+        f"There is no checkpoint that can be read. {' '.join(faults)} Delete "
+        f"{place} and {previous} to start anew."
+    )
+
+
+def _check_same(fit: _Fit, path: Path, state: RunState) -> None:
+    """Refuse to go on from the checkpoint of another fit."""
+    differences = [
+        f"{name} is {there!s:.80} there and {here:.80} here"
+        for name, here in fit.parameters.items()
+        if (there := state.parameters.get(name)) != here
+    ]
+    given = [name for name, digest in fit.data.items() if state.data[name] != digest]
+    differences += [f"{name} is not the same" for name in given]
+    if state.start != fit.start:
+        differences.append("warm_start starts from another network")
+    if differences:
+        raise ValueError(
+            f"{path} is the checkpoint of another fit: {'; '.join(differences)}. Give "
+            f"this fit a path of its own, or delete {fit.place} and "
+            f"{_npz.previous_of(fit.place)} to start anew."
+        )
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:
@@ -325,6 +403,7 @@ def _state(run: Any, fit: _Fit) -> RunState:
         rows=run.samples.rows if apart else None,
         validation_rows=run.validation.rows if apart else None,
         best=training.best,
+        package=sksparse_mlp.__version__,
     )
 
 

@@ -7,10 +7,9 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from sksparse_mlp._names import publish
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator, Interval
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer

@@ -5,7 +5,7 @@ with the connections. The runtimes that are known today, ONNX Runtime among them
 into full matrices when they load: there, memory and time grow with the layer sizes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -50,6 +50,9 @@ OLDEST_OPSET = 11
 INDEX_BYTES = 8
 # Of one protobuf message.
 MOST_BYTES = 2**31 - 1
+# The option by which skl2onnx asks for what `decision_function` gives, and how its stacking
+# names that: there two classes have one column, as in scikit-learn, and two elsewhere.
+RAW, STACKED = "raw_scores", "sv_prob_tensor"
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,15 @@ FORMULAS: dict[type[Activation], Formula] = {
 # --- outputs --------------------------------------------------------------------------
 
 
+def _write_scores(graph: Graph, logits: str, scores: str) -> None:
+    graph.node("Identity", logits, output=scores)
+
+
+def _write_both_scores(graph: Graph, logit: str, scores: str) -> None:
+    """One column for each class, as skl2onnx has it of two classes."""
+    graph.node("Concat", graph.node("Neg", logit), logit, axis=1, output=scores)
+
+
 def _write_softmax(
     graph: Graph, logits: str, labels: Labels, label: str, probabilities: str
 ) -> None:
@@ -277,15 +289,21 @@ class _Head:
         labels and the names of the outputs.
     outputs : dict of str to int
         Names of the outputs, as skl2onnx gives them, and their numbers of dimensions.
+    write_scores : callable
+        Writes what skl2onnx calls raw scores, from the graph, the name of what the last
+        layer gives and that of the scores.
     """
 
     write: Callable[..., None]
     outputs: dict[str, int]
+    write_scores: Callable[[Graph, str, str], None] = _write_scores
 
 
 HEADS: dict[Loss, _Head] = {
     SoftmaxCrossEntropy: _Head(_write_softmax, {"label": 1, "probabilities": 2}),
-    LogisticCrossEntropy: _Head(_write_logistic, {"label": 1, "probabilities": 2}),
+    LogisticCrossEntropy: _Head(
+        _write_logistic, {"label": 1, "probabilities": 2}, _write_both_scores
+    ),
     MultilabelCrossEntropy: _Head(_write_indicators, {"label": 2, "probabilities": 2}),
     SquaredError: _Head(_write_values, {"variable": 2}),
 }
@@ -380,7 +398,8 @@ def to_onnx(
         nodes.append(make_node(*args, **attributes))
 
     graph = Graph(add_node, partial(next, map("v{}".format, count())), network.dtype)
-    _write(graph, network, labels, "X", HEADS[network.loss].outputs, sparse=sparse)
+    head, values = HEADS[network.loss], _write_layers(graph, network, "X", sparse)
+    head.write(graph, values, labels, *head.outputs)
     return _model(nodes, network, labels, int(opset))
 
 
@@ -447,20 +466,6 @@ def _plain_labels(classes: Labels) -> Labels:
             "Labels in ONNX are strings or integers of 64 bits with a sign; classes_ has "
             f"{classes.tolist()!r:.200}. Fit on such labels."
         ) from error
-
-
-def _write(
-    graph: Graph,
-    network: Network,
-    labels: Labels,
-    x: str,
-    outputs: Iterable[str],
-    *,
-    sparse: bool,
-) -> None:
-    """Write all nodes from the samples to the outputs."""
-    values = _write_layers(graph, network, x, sparse)
-    HEADS[network.loss].write(graph, values, labels, *outputs)
 
 
 def _write_layers(graph: Graph, network: Network, x: str, sparse: bool) -> str:
@@ -563,7 +568,11 @@ def register_converters() -> None:
         "SparseMLPClassifier",
         shapes.calculate_linear_classifier_output_shapes,
         _convert_network,
-        options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+        options={
+            "zipmap": [True, False, "columns"],
+            "nocl": [True, False],
+            RAW: [True, False],
+        },
     )
     skl2onnx.update_registered_converter(
         SparseMLPRegressor,
@@ -593,10 +602,22 @@ def _convert_network(scope: Any, operator: Any, container: Any) -> None:
     (source,), outputs = operator.inputs, operator.outputs
     x = graph.node("Cast", source.full_name, to=_onnx_type(network.dtype))
     own = [graph.new_name() for _ in outputs]
-    _write(graph, network, labels, x, own, sparse=True)
+    head, values = HEADS[network.loss], _write_layers(graph, network, x, True)
+    head.write(graph, values, labels, *own)
+    if _wants_scores(container, operator.raw_operator):
+        own[-1] = graph.new_name()
+        is_one = network.sizes[-1] == 1 and outputs[-1].raw_name.startswith(STACKED)
+        write_scores = _write_scores if is_one else head.write_scores
+        write_scores(graph, values, own[-1])
     for name, output in zip(own, outputs, strict=True):
         wanted = output.type.to_onnx_type().tensor_type.elem_type
         graph.node("Cast", name, to=wanted, output=output.full_name)
+
+
+def _wants_scores(container: Any, estimator: Any) -> bool:
+    if not container.has_options(estimator, RAW):
+        return False
+    return bool(container.get_options(estimator, {RAW: False})[RAW])
 
 
 def _selected_shape(operator: Any) -> None:

@@ -8,9 +8,7 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval
-
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator, Interval
 
 __all__ = ["Constant", "Cosine", "ExponentialDecay", "LinearDecreasing", "Oscillating"]
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from scipy.special import log_expit
-from sklearn.utils._param_validation import Interval
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import BaseEstimator, Interval
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.sampling import (

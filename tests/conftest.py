@@ -13,6 +13,7 @@ from sklearn.datasets import (
 from sklearn.preprocessing import scale
 
 from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
+from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.datasets import fetch
 
 
@@ -96,7 +97,8 @@ def mlp():
 
 @pytest.fixture
 def recorder():
-    """The class of the recording callback."""
+    """The class of the recording callback, where scikit-learn has callbacks."""
+    pytest.importorskip("sklearn.callback")
     return Recorder
 
 
@@ -136,6 +138,12 @@ def real_data():
             pytest.skip(str(error))
 
     return look_for
+
+
+@pytest.fixture(autouse=True)
+def full_layers_are_said_again(monkeypatch):
+    """Every test is told of full layers as if it were the first of its process."""
+    monkeypatch.setattr(Evolution, "has_said_full", False)
 
 
 @pytest.fixture

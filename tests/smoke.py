@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import sklearn
 from sklearn.datasets import load_digits, load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -59,4 +60,5 @@ if __name__ == "__main__":
     import_everything()
     check_classifier()
     check_regressor()
-    print(f"sksparse-mlp {sksparse_mlp.__version__} from {sys.prefix} works.")
+    versions = f"{sksparse_mlp.__version__} beside scikit-learn {sklearn.__version__}"
+    print(f"sksparse-mlp {versions} from {sys.prefix} works.")

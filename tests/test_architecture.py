@@ -1,52 +1,68 @@
-"""Imports go down only, and jitted functions are cached, at the bottom of core."""
+"""Rooms import downwards only, are small, and are drawn as they are."""
 
 import ast
-from graphlib import TopologicalSorter
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from numba import config
 from numba.core.caching import NullCache
 from numba.extending import is_jitted
+from pages import DOCS, program
 
-import sksparse_mlp
-from sksparse_mlp.core import addresses, kernels, simd, spinning
+from sksparse_mlp.core import (
+    addresses,
+    compilation,
+    compiling,
+    kernels,
+    simd,
+    spinning,
+)
 
-ROOT = Path(sksparse_mlp.__file__).parent
-FILES = {
-    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path
-    for path in ROOT.rglob("*.py")
-}
-CORE = {module for module in FILES if module.startswith("sksparse_mlp.core.")}
+architecture = program("architecture")
+FILES = architecture.files()
+GRAPH = {module: set(architecture.imported(module)) for module in FILES}
 compiled = pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
-FAMILIES = ("activations", "edge_of_chaos", "initializers", "schedules", "topology")
 
-
-def imports_of(module):
-    """Full names of what a module imports, wherever in its text."""
-    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if name in FILES else node.module for name in names)
-
-
-GRAPH = {module: set(imports_of(module)) for module in FILES}
-
-
-def own_imports(module):
-    return {name for name in GRAPH[module] if name.split(".")[0] == "sksparse_mlp"}
+# What each room may import beside itself: the layout, which a new room joins here.
+BELOW_ESTIMATORS = {"core", "foundations", "families", "serialization"}
+BELOW_LEAVES = BELOW_ESTIMATORS | {"estimators", "sksparse_mlp"}
+LAYOUT = {
+    "core": set(),
+    "foundations": set(),
+    "families": {"core", "foundations"},
+    "serialization": {"core", "foundations", "families"},
+    "estimators": BELOW_ESTIMATORS,
+    "_versions": {"core"},
+    "sksparse_mlp": {"_versions", "estimators", "foundations"},
+    "warmup": {"_versions", "core", "estimators"},
+    "callbacks": BELOW_LEAVES,
+    "datasets": {"foundations"},
+    "analysis": BELOW_LEAVES,
+    "onnx": BELOW_LEAVES,
+    "distributed": BELOW_LEAVES | {"callbacks"},
+    # The types of all that can be fitted.
+    "persistence": BELOW_LEAVES | {"analysis"},
+}
+# Of core, families know only its bottom: what activates, samples and connects.
+FOR_FAMILIES = {f"sksparse_mlp.core.{name}" for name in ("kernels", "layer", "sampling")}
+LONGEST_FILE, LONGEST_FUNCTION = 700, 60
 
 
 def uses(module, package):
     return any(name.split(".")[0] == package for name in GRAPH[module])
 
 
+def test_rooms_import_what_the_layout_allows():
+    rooms = architecture.uses()
+    assert rooms.keys() == LAYOUT.keys(), "say in LAYOUT what a new room may import"
+    assert {name: below - LAYOUT[name] for name, below in rooms.items()} == {
+        name: set() for name in rooms
+    }
+
+
 def test_imports_go_down_only():
-    # Raises CycleError where two modules need each other.
-    TopologicalSorter(GRAPH).prepare()
+    # Raises where modules import in a circle.
+    architecture.levels({m: GRAPH[m] & FILES.keys() for m in FILES})
     chain = [
         "estimators._classifier",
         "estimators._mlp",
@@ -71,50 +87,49 @@ def test_imports_go_down_only():
     )
 
 
-def test_core_knows_only_itself():
-    for module in CORE:
-        assert not uses(module, "sklearn"), module
-        assert own_imports(module) <= CORE, module
+def is_private_or_new(name):
+    """Whether another version of scikit-learn may lack what is imported by this name."""
+    parts = name.split(".")
+    return any(part.startswith("_") for part in parts) or parts[1] == "callback"
 
 
-def test_data_sets_are_a_leaf():
-    package = {module for module in FILES if module.startswith("sksparse_mlp.datasets")}
-    for module in package:
-        assert own_imports(module) <= package, module
-    for module in FILES.keys() - package:
-        assert not own_imports(module) & package, module
+def scikit_learn_names(module):
+    """Full names of what a module imports from scikit-learn."""
+    for node in ast.walk(architecture.tree(module)):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "sklearn":
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            yield from (name for name in names if name.startswith("sklearn."))
+
+
+def test_one_place_has_all_private_names_of_scikit_learn():
+    private = {m for m in FILES if any(map(is_private_or_new, scikit_learn_names(m)))}
+    assert private == {"sksparse_mlp._sklearn"}
+
+
+def test_core_knows_nothing_of_scikit_learn():
+    assert not [m for m in architecture.rooms()["core"] if uses(m, "sklearn")]
 
 
 def test_only_the_leaf_for_clusters_uses_dask():
-    package = {module for module in FILES if module.startswith("sksparse_mlp.distributed")}
     users = {m for m in FILES if uses(m, "dask") or uses(m, "distributed")}
     assert users
-    assert users <= package
-    for module in FILES.keys() - package:
-        assert not own_imports(module) & package, module
+    assert users <= set(architecture.rooms()["distributed"])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_families_use_only_the_bottom_of_core(family):
-    allowed = {f"sksparse_mlp.core.{name}" for name in ("kernels", "layer", "sampling")}
-    # What the families need of each other; test_imports_go_down_only forbids circles.
-    allowed |= {
-        f"sksparse_mlp.{name}"
-        for name in ("activations", "edge_of_chaos", "_names", "_sklearn")
-    }
-    assert own_imports(f"sksparse_mlp.{family}") <= allowed
+def test_families_use_only_the_bottom_of_core():
+    core = set(architecture.rooms()["core"])
+    for module in architecture.rooms()["families"]:
+        assert GRAPH[module] & core <= FOR_FAMILIES, module
 
 
 def test_only_the_bottom_of_core_uses_numba():
-    assert {module for module in FILES if uses(module, "numba")} == {
-        addresses.__name__,
-        "sksparse_mlp.core.compiling",
-        kernels.__name__,
-        simd.__name__,
-        spinning.__name__,
-    }
+    modules = (addresses, compilation, compiling, kernels, simd, spinning)
+    bottom = {module.__name__ for module in modules}
+    assert {module for module in FILES if uses(module, "numba")} == bottom
     for module in (addresses, simd, spinning):
-        assert not own_imports(module.__name__)
+        assert architecture.own(GRAPH[module.__name__]) <= {compilation.__name__}
     users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
     names = ("kernels", "program", "workers")
     assert users == {f"sksparse_mlp.core.{name}" for name in names}
@@ -129,6 +144,7 @@ def functions_of(module):
 
 def assert_cached(function):
     assert not isinstance(function._cache, NullCache), function.__name__
+    assert isinstance(function._cache, compilation._Cache), function.__name__
     assert function.targetoptions["nogil"], function.__name__
 
 
@@ -148,3 +164,38 @@ def test_every_loop_of_spinning_is_jitted_and_cached():
     assert names == {"count", "has_reached", "count_and_wait", "meet"}
     for function in jitted:
         assert_cached(function)
+
+
+def body_lines(function):
+    """Lines of a function below its signature and its docstring."""
+    body = function.body[ast.get_docstring(function) is not None :]
+    return function.end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_functions_are_short():
+    lengths = {
+        f"{module}:{node.lineno} {node.name}": body_lines(node)
+        for module in FILES
+        for node in ast.walk(architecture.tree(module))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert {name: n for name, n in lengths.items() if n > LONGEST_FUNCTION} == {}
+
+
+def test_files_are_short():
+    lengths = {m: len(path.read_text().splitlines()) for m, path in FILES.items()}
+    too_long = {m: n for m, n in lengths.items() if n > LONGEST_FILE}
+    # One file, so that one cache and one rule for Numba serve all.
+    assert too_long.keys() <= {kernels.__name__}
+
+
+def test_every_module_says_what_it_is_for():
+    assert {m for m in FILES if not architecture.summary(m)} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("architecture.md", "page"), ("rooms.svg", "picture")]
+)
+def test_map_is_what_the_code_gives(name, make):
+    made = getattr(architecture, make)()
+    assert made == (DOCS / name).read_text(), "run: python docs/architecture.py"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV
+
+callback = pytest.importorskip("sklearn.callback")
 
 EPOCHS = 4
 
@@ -88,7 +89,9 @@ def test_training_that_stops_by_itself_ends_the_tasks(mlp, multiclass, recorder)
 
 
 def test_callbacks_change_nothing(mlp, multiclass, recorder, same_network):
-    watched = mlp(dropout=0.2).set_callbacks(recorder(), ScoringMonitor(scoring="accuracy"))
+    watched = mlp(dropout=0.2).set_callbacks(
+        recorder(), callback.ScoringMonitor(scoring="accuracy")
+    )
     assert same_network(watched.fit(*multiclass), mlp(dropout=0.2).fit(*multiclass))
 
 
@@ -97,11 +100,11 @@ def test_callbacks_are_cloned_and_can_be_removed(mlp, multiclass, recorder):
     model = mlp().set_callbacks(record)
     model.set_callbacks().fit(*multiclass)
     assert record.events == []
-    watched = mlp().set_callbacks(ScoringMonitor(scoring="accuracy"))
+    watched = mlp().set_callbacks(callback.ScoringMonitor(scoring="accuracy"))
     assert pickle.loads(pickle.dumps(clone(watched).fit(*multiclass))).n_iter_ == EPOCHS
 
 
-@pytest.mark.parametrize("bad", ["a name", ProgressBar, print])
+@pytest.mark.parametrize("bad", ["a name", callback.ProgressBar, print])
 def test_what_is_not_a_callback_is_refused(mlp, bad):
     with pytest.raises(TypeError, match="callbacks must be instances"):
         mlp().set_callbacks(bad)
@@ -128,7 +131,7 @@ def progress(monkeypatch, capsys):
 
 
 def test_progress_bar_shows_epochs(mlp, multiclass, progress):
-    mlp(max_iter=EPOCHS).set_callbacks(ProgressBar()).fit(*multiclass)
+    mlp(max_iter=EPOCHS).set_callbacks(callback.ProgressBar()).fit(*multiclass)
     done, shown = progress()
     fit = "SparseMLPClassifier - fit"
     assert [d[1:] for d in done if d[1:] != (1, 1)] == [(i + 1, EPOCHS) for i in range(4)]
@@ -139,7 +142,7 @@ def test_progress_bar_shows_epochs(mlp, multiclass, progress):
 
 def test_progress_bar_is_complete_when_training_stops_early(mlp, multiclass, progress):
     model = mlp(max_iter=500, tol=1e9, n_iter_no_change=1)
-    model.set_callbacks(ProgressBar()).fit(*multiclass)
+    model.set_callbacks(callback.ProgressBar()).fit(*multiclass)
     done, shown = progress()
     assert (done[-2][1:], done[-1][1:]) == ((3, 500), (1, 1))
     assert "100%" in shown
@@ -150,7 +153,7 @@ def test_progress_bar_shows_epochs_inside_a_search(mlp, multiclass, progress, n_
     search = GridSearchCV(
         mlp(max_iter=EPOCHS), {"zeta": [0.0, 0.3]}, cv=2, n_jobs=n_jobs, refit=False
     )
-    search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(*multiclass)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(*multiclass)
     done, shown = progress()
     of_epochs = [d[1:] for d in done if "SparseMLPClassifier" in d[0] and d[2] == EPOCHS]
     assert sorted(of_epochs) == sorted([(i + 1, EPOCHS) for i in range(EPOCHS)] * 4)
@@ -168,7 +171,7 @@ LABELS = {
 def test_scoring_monitor_logs_the_score_of_every_epoch(mlp, multiclass, recorder, labels):
     X, codes = multiclass
     y = LABELS[labels][codes]
-    monitor, record = ScoringMonitor(scoring="accuracy"), recorder()
+    monitor, record = callback.ScoringMonitor(scoring="accuracy"), recorder()
     model = mlp(max_iter=EPOCHS).set_callbacks(monitor, record).fit(X, y)
     rows = monitor.get_logs().data
     scores = [row["accuracy"] for row in rows if row["task_name"] == "epoch"]
@@ -182,7 +185,7 @@ def test_scoring_monitor_logs_the_score_of_every_epoch(mlp, multiclass, recorder
 def test_scoring_monitor_takes_sample_weights(mlp, multiclass):
     X, y = multiclass
     weights = np.where(y == 0, 1.0, 0.01)
-    monitor = ScoringMonitor(scoring="accuracy")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
     model = mlp(max_iter=EPOCHS).set_callbacks(monitor).fit(X, y, sample_weight=weights)
     final = monitor.get_logs().data[0]["accuracy"]
     assert final == pytest.approx(model.score(X, y, sample_weight=weights))
@@ -191,6 +194,6 @@ def test_scoring_monitor_takes_sample_weights(mlp, multiclass):
 
 def test_scoring_monitor_takes_csr_input(mlp, multiclass):
     X, y = multiclass
-    monitor = ScoringMonitor(scoring="accuracy")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
     model = mlp().set_callbacks(monitor).fit(sparse.csr_array(X), y)
     assert monitor.get_logs().data[0]["accuracy"] == model.score(X, y)

@@ -1,7 +1,13 @@
 """Fits that were broken off go on from their checkpoints as if they never had been."""
 
+import contextlib
 import os
 import pickle
+import runpy
+import signal
+import subprocess
+import sys
+import time
 import warnings
 from contextlib import contextmanager
 
@@ -9,7 +15,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.callback import ScoringMonitor
+from sklearn.datasets import load_iris
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -20,6 +27,8 @@ from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector
 from sksparse_mlp.activations import GAReLU
 from sksparse_mlp.callbacks import Checkpoint
 from sksparse_mlp.serialization import _npz
+
+callback = pytest.importorskip("sklearn.callback")
 
 EPOCHS = 8
 
@@ -172,11 +181,11 @@ def test_resumed_fit_goes_on_after_the_last_checkpoint(mlp, multiclass, broken_o
 
     class Watch(BreakOff):
         def on_fit_task_begin(self, estimator, context):
-            epochs.append((context.task_name, context.task_id, len(estimator.history_)))
+            epochs.append((context.task_name, context.task_id))
 
     resumed = mlp(max_iter=20, n_jobs=1, verbose=0)
     resumed.set_callbacks(Checkpoint(path, every=4), Watch(None)).fit(*multiclass)
-    assert epochs == [("fit", 0, 8), *(("epoch", k, k) for k in range(8, 20))]
+    assert epochs == [("fit", 0), *(("epoch", k) for k in range(8, 20))]
     assert content(resumed.set_params(n_jobs=None, verbose=False)) == content(
         mlp(max_iter=20).fit(*multiclass)
     )
@@ -201,6 +210,8 @@ def test_random_state_instance_in_its_first_state(mlp, multiclass, broken_off, p
     used = broken_off(new(), *multiclass)
     resumed = new().set_callbacks(Checkpoint(path)).fit(*multiclass)
     assert content(resumed) == content(expected)
+    # What broke it off has also set its random state back; a fit uses it up.
+    assert content(used.fit(*multiclass)) == content(expected)
     with pytest.raises(ValueError, match="checkpoint of another fit: random_state is"):
         used.fit(*multiclass)
 
@@ -340,12 +351,59 @@ def noting(calls, function):
 
 def test_leftovers_of_killed_processes_are_removed(mlp, multiclass, path):
     leftover = path.with_name("run.npz.0123abcd.partial")
-    leftover.write_bytes(b"PK")
-    other = path.with_name("other.npz.0123abcd.partial")
-    other.write_bytes(b"PK")
+    names = [f"run.npz.{part}" for part in ("important", "0123ABCD", "0123abcd.partial")]
+    names += ["other.npz.0123abcd", "run.npz", "run"]
+    others = [path.with_name(f"{name}.partial") for name in names]
+    for file in (leftover, *others):
+        file.write_bytes(b"PK")
     mlp().set_callbacks(Checkpoint(path)).fit(*multiclass)
     assert not leftover.exists()
-    assert other.exists()
+    assert all(other.exists() for other in others)
+
+
+def test_the_path_stays_where_the_current_folder_was(
+    mlp, multiclass, path, tmp_path_factory, monkeypatch
+):
+    monkeypatch.chdir(path.parent)
+    model = mlp().set_callbacks(Checkpoint("run.npz"))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    model.fit(*multiclass)
+    assert path.exists()
+    assert os.listdir() == []
+
+
+def test_symbolic_links_stay(mlp, multiclass, broken_off, path, tmp_path_factory):
+    target = tmp_path_factory.mktemp("large_disk") / "checkpoint.npz"
+    path.symlink_to(target)
+    broken_off(mlp(), *multiclass)
+    assert path.is_symlink()
+    assert set(target.parent.iterdir()) == {target, _npz.previous_of(target)}
+    model = mlp().set_callbacks(Checkpoint(path)).fit(*multiclass)
+    assert content(model) == content(mlp().fit(*multiclass))
+    assert path.is_symlink()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_what_is_no_file_stays(mlp, multiclass, path, monkeypatch):
+    monkeypatch.setattr(SparseMLPClassifier, "_validate", refuse)
+    os.mkfifo(path)
+    circle = path.with_name("circle.npz")
+    circle.symlink_to(circle)
+    for there in (path, circle, "/dev/null"):
+        with pytest.raises(OSError, match="is no regular file"):
+            mlp().set_callbacks(Checkpoint(there)).fit(*multiclass)
+    assert path.is_fifo()
+
+
+def test_going_on_in_another_version_is_said(
+    mlp, multiclass, broken_off, path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("sksparse_mlp.__version__", "0.0.9")
+        broken_off(mlp(), *multiclass)
+    with pytest.warns(UserWarning, match=r"run\.npz was written by version 0\.0\.9"):
+        model = mlp().set_callbacks(Checkpoint(path)).fit(*multiclass)
+    assert content(model) == content(mlp().fit(*multiclass))
 
 
 # --- damaged files --------------------------------------------------------------------
@@ -518,6 +576,138 @@ def test_clones_in_a_cross_validation_do_not_share_a_file(mlp, multiclass, path)
     assert np.isnan(scores).tolist() == [False, True, True]
 
 
+# --- a folder for many fits -----------------------------------------------------------
+
+SEARCH = """
+import sys, time
+import numpy as np
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp.callbacks import Checkpoint
+
+
+class Slow:
+    def setup(self, estimator, context): pass
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch":
+            time.sleep(0.05)
+
+
+def search(n_jobs, *callbacks):
+    network = SparseMLPClassifier((20, 10), epsilon=2, max_iter=10, random_state=0)
+    network.set_callbacks(*callbacks)
+    return GridSearchCV(network, {"zeta": [0.0, 0.3]}, cv=2, n_jobs=n_jobs)
+
+
+if __name__ == "__main__":
+    found = search(2, Checkpoint(sys.argv[1]), Slow()).fit(*load_iris(return_X_y=True))
+    np.savez(
+        sys.argv[2],
+        *found.cv_results_["mean_test_score"],
+        *[coef.data for coef in found.best_estimator_.coefs_],
+    )
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are killed as POSIX does it")
+def test_a_search_in_two_processes_that_is_killed_goes_on(tmp_path):
+    program, folder = tmp_path / "search.py", tmp_path / "runs"
+    program.write_text(SEARCH)
+    command = [sys.executable, str(program), f"{folder}/", str(tmp_path / "result.npz")]
+    process = subprocess.Popen(command, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("*.npz"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # Its children, which train, live on for a while, and write.
+    process.kill()
+    process.wait()
+    assert len(list(folder.glob("*.npz"))) >= 3
+    assert not (tmp_path / "result.npz").exists()
+    subprocess.run(command, timeout=120, check=True)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # Of two folds with two parameters, and of the last fit.
+    assert len(list(folder.glob("*.npz"))) == 5
+    expected = runpy.run_path(str(program))["search"](1).fit(*load_iris(return_X_y=True))
+    arrays = [*expected.cv_results_["mean_test_score"]]
+    arrays += [coef.data for coef in expected.best_estimator_.coefs_]
+    with np.load(tmp_path / "result.npz") as found:
+        for one, other in zip(found.values(), arrays, strict=True):
+            assert np.array_equal(one, other)
+
+
+def test_a_search_that_is_broken_off_goes_on(mlp, multiclass, tmp_path):
+    class Counted(BreakOff):
+        n_epochs = 0
+
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch":
+                type(self).n_epochs += 1
+                if self.n_epochs == self.epoch:
+                    raise SystemExit
+
+    def search(*callbacks):
+        grid = {"zeta": [0.0, 0.3], "alpha": [1e-4, 1.0]}
+        return GridSearchCV(mlp(max_iter=5).set_callbacks(*callbacks), grid, cv=2)
+
+    with pytest.raises(SystemExit):
+        search(Checkpoint(tmp_path), Counted(23)).fit(*multiclass)
+    found = search(Checkpoint(tmp_path), Counted(None)).fit(*multiclass)
+    # Of eight fits with five epochs, and the last; one epoch at most came twice.
+    assert Counted.n_epochs <= 45 + 1
+    expected = search().fit(*multiclass)
+    assert content(found.best_estimator_) == content(expected.best_estimator_)
+    scores = [s.cv_results_["mean_test_score"].tolist() for s in (found, expected)]
+    assert scores[0] == scores[1]
+
+
+def test_fits_of_a_folder_have_a_file_each(mlp, multiclass, tmp_path):
+    X, y = multiclass
+    model = mlp(max_iter=2).set_callbacks(Checkpoint(tmp_path))
+    variants = [
+        lambda: model.fit(X, y),
+        lambda: model.fit(X, y),
+        lambda: model.set_params(verbose=True).fit(X, y),
+        lambda: model.fit(X[::-1], y[::-1]),
+        lambda: model.fit(X, y, np.arange(len(y)) + 1.0),
+        lambda: model.set_params(zeta=0.1).fit(X, y),
+        lambda: model.set_params(warm_start=True).fit(X, y),
+    ]
+    numbers = [len(list(tmp_path.glob("*.npz"))) for fit in variants if fit()]
+    assert numbers == [1, 1, 1, 2, 3, 4, 5]
+
+
+def test_members_of_an_ensemble_have_a_file_each(mlp, multiclass, tmp_path):
+    def ensemble():
+        member = mlp(max_iter=3).set_callbacks(Checkpoint(f"{tmp_path}/new/folder/"))
+        return BaggingClassifier(member, n_estimators=3, random_state=0).fit(*multiclass)
+
+    first = ensemble()
+    assert len(list((tmp_path / "new/folder").iterdir())) == 6
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
+    again = ensemble().predict_proba(multiclass[0])
+    assert np.array_equal(first.predict_proba(multiclass[0]), again)
+    assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
+
+
+def test_two_processes_may_make_the_same_fit_in_a_folder(mlp, multiclass, tmp_path):
+    class Twin(BreakOff):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch" and context.task_id == 2:
+                mlp(max_iter=6).set_callbacks(Checkpoint(tmp_path)).fit(*multiclass)
+            elif context.task_name == "epoch" and context.task_id == 4:
+                for file in tmp_path.iterdir():
+                    file.unlink()
+
+    model = mlp(max_iter=6).set_callbacks(Checkpoint(tmp_path), Twin(None))
+    assert content(model.fit(*multiclass)) == content(mlp(max_iter=6).fit(*multiclass))
+    (file,) = tmp_path.glob("*.npz")
+    assert content(SparseMLPClassifier.from_arrays(file)) != {}
+
+
 def test_pipelines_and_selectors_fit_one_clone(mlp, multiclass, path):
     def new():
         selector = SparseMLPSelector(mlp().set_callbacks(Checkpoint(path)))
@@ -557,8 +747,6 @@ def test_unusable_paths_are_refused_before_any_work(mlp, multiclass, tmp_path, m
     monkeypatch.setattr(SparseMLPClassifier, "_validate", refuse)
     with pytest.raises(FileNotFoundError, match=r"no folder .*missing\. Make it"):
         mlp().set_callbacks(Checkpoint(tmp_path / "missing" / "run.npz")).fit(*multiclass)
-    with pytest.raises(IsADirectoryError, match="which is a folder"):
-        mlp().set_callbacks(Checkpoint(tmp_path)).fit(*multiclass)
 
     def denied(self, **kwargs):
         raise PermissionError(13, "Permission denied")
@@ -579,7 +767,7 @@ def test_parameters_that_cannot_be_kept_are_refused_before_any_work(
 
 def test_callback_is_shared_by_clones_and_pickled(mlp, multiclass, path):
     checkpoint = Checkpoint(path, every=3)
-    model = mlp().set_callbacks(checkpoint, ScoringMonitor(scoring="accuracy"))
+    model = mlp().set_callbacks(checkpoint, callback.ScoringMonitor(scoring="accuracy"))
     assert clone(model)._skl_callbacks[0] is checkpoint
     copy = pickle.loads(pickle.dumps(model.fit(*multiclass)))._skl_callbacks[0]
     assert (copy.path, copy.every) == (path, 3)

@@ -25,7 +25,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 import sksparse_mlp
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.core.layer import n_connections
-from sksparse_mlp.distributed import DaskSparseMLPClassifier, _cluster, _rounds
+from sksparse_mlp.distributed import DaskSparseMLPClassifier, _checkpoint, _cluster, _rounds
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._partitions import load
 from sksparse_mlp.schedules import LinearDecreasing
@@ -694,6 +694,18 @@ def test_fit_goes_on_from_a_checkpoint(interrupted, arrays, monkeypatch, same, d
     assert fit_counting(again, arrays, monkeypatch) == 0
     assert same(again, uninterrupted)
     assert again.history_ == interrupted.history_
+
+
+def test_going_on_in_another_version_is_said(interrupted, arrays, monkeypatch):
+    read = _checkpoint._read
+
+    def without_version(cls, path):
+        estimator, state = read(cls, path)
+        return estimator, {name: state[name] for name in _checkpoint.FIELDS}
+
+    monkeypatch.setattr(_checkpoint, "_read", without_version)
+    with pytest.warns(UserWarning, match=r"by an early version, 0\.1\.0 or before"):
+        interrupted.fit(*arrays)
 
 
 def test_the_checkpoint_of_another_fit_is_refused(interrupted, arrays):

@@ -9,8 +9,19 @@ import pytest
 import skl2onnx
 from onnx import checker
 from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -301,6 +312,68 @@ def test_pipelines_of_regressors(regressor, multiclass, converted, n_targets):
     X = multiclass[0].astype("float32")
     model = make_pipeline(StandardScaler(), regressor()).fit(X, X[:, :n_targets].squeeze())
     assert_same_values(converted(model, X), model, X)
+
+
+FEW = {"hidden_layer_sizes": (12,), "max_iter": 4}
+META = {
+    "calibrated": lambda one, two: CalibratedClassifierCV(one, cv=2),
+    "calibrated once": lambda one, two: CalibratedClassifierCV(one, cv=2, ensemble=False),
+    "stacked": lambda one, two: StackingClassifier([("a", one), ("b", two)], cv=2),
+    "stacked scores": lambda one, two: StackingClassifier(
+        [("a", one), ("b", two)], cv=2, stack_method="decision_function"
+    ),
+    "stacked scores and features": lambda one, two: StackingClassifier(
+        [("a", one)], two, cv=2, stack_method="decision_function", passthrough=True
+    ),
+    "votes": lambda one, two: VotingClassifier(
+        [("a", one), ("b", two)], voting="soft", flatten_transform=False
+    ),
+    "one versus rest": lambda one, two: OneVsRestClassifier(one),
+    "bagging": lambda one, two: BaggingClassifier(one, n_estimators=2, random_state=0),
+    "search": lambda one, two: GridSearchCV(one, {"alpha": [0.1]}, cv=2),
+}
+
+
+@pytest.mark.parametrize("data", ["binary", "multiclass"])
+@pytest.mark.parametrize("meta", META.values(), ids=META)
+def test_classifiers_of_networks(mlp, request, converted, meta, data):
+    X, y = request.getfixturevalue(data)
+    X = X.astype("float32")
+    model = meta(mlp(**FEW), mlp(**FEW, random_state=1)).fit(X, y)
+    label, probabilities = list(run(converted(model, X), X).values())[:2]
+    np.testing.assert_array_equal(label, model.predict(X))
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        lambda one, two: StackingRegressor([("a", one), ("b", two)], cv=2),
+        lambda one, two: VotingRegressor([("a", one), ("b", two)]),
+        lambda one, two: BaggingRegressor(one, n_estimators=2, random_state=0),
+    ],
+    ids=["stacked", "votes", "bagging"],
+)
+def test_regressors_of_networks(regressor, multiclass, converted, meta):
+    X = multiclass[0].astype("float32")
+    model = meta(regressor(**FEW), regressor(**FEW, random_state=1)).fit(X, X[:, 0])
+    (found,) = run(converted(model, X), X).values()
+    np.testing.assert_allclose(found.ravel(), model.predict(X), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("data", ["binary", "multiclass", "indicators"])
+def test_raw_scores(mlp, request, data):
+    X, y = request.getfixturevalue(data)
+    X = X.astype("float32")
+    model = mlp().fit(X, y)
+    register_converters()
+    options = {"zipmap": False, "raw_scores": True}
+    outputs = run(skl2onnx.to_onnx(model, X[:1], options=options), X)
+    scores = model.decision_function(X)
+    if data == "binary":
+        scores = np.column_stack([-scores, scores])
+    np.testing.assert_allclose(outputs["probabilities"], scores, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(outputs["label"], model.predict(X))
 
 
 def test_a_single_first_feature_is_selected_as_it_is(mlp, multiclass, converted):

@@ -135,6 +135,7 @@ def test_the_list_has_exactly_what_is_needed(mlp, multiclass):
 
 
 def test_callbacks_are_refused(mlp, multiclass, tmp_path):
+    pytest.importorskip("sklearn.callback")
     model = mlp().set_callbacks(Checkpoint(tmp_path / "run.npz")).fit(*multiclass)
     with pytest.raises(UntrustedTypesFoundException, match="Checkpoint"):
         skops.io.loads(skops.io.dumps(model), trusted=TRUSTED_TYPES)

@@ -86,6 +86,7 @@ def test_arrays_load(path):
 
 @pytest.mark.parametrize("folder", RELEASES, ids=lambda p: p.name)
 def test_checkpoints_go_on(folder, tmp_path):
+    pytest.importorskip("sklearn.callback")
     path = tmp_path / "checkpoint.npz"
     path.write_bytes((folder / "checkpoint.npz").read_bytes())
     model = write.checkpointed().set_callbacks(Checkpoint(path))

@@ -1,29 +1,19 @@
 """What the documentation is made from: it covers everything and its start page runs."""
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
 from code import InteractiveConsole
-from pathlib import Path
 
 import pytest
+from pages import DOCS, program
 from sklearn.neural_network import MLPClassifier
 
 import sksparse_mlp
 from sksparse_mlp import SparseMLPClassifier
 
-DOCS = Path(__file__).parents[1] / "docs"
 PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def program(name):
-    """A module of the folder ``docs``, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Newcomer(InteractiveConsole):

@@ -49,7 +49,7 @@ class StopAfter:
     teardown = on_fit_task_begin = setup
 
     def on_fit_task_end(self, estimator, context):
-        if context.task_name == "epoch" and len(estimator.history_) == self.n_epochs:
+        if context.task_name == "epoch" and context.task_id + 1 == self.n_epochs:
             raise InterruptedError
 
 

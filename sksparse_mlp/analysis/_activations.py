@@ -7,16 +7,17 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import TransformerMixin, _fit_context
+from sklearn.base import TransformerMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _align_api_if_sparse
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils._set_output import _get_output_config
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_is_fitted
 
+from sksparse_mlp._sklearn import (
+    StrOptions,
+    _align_api_if_sparse,
+    _check_feature_names_in,
+    _fit_context,
+    _get_output_config,
+)
 from sksparse_mlp.analysis._layers import Analyser, checked_data, passes
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import _fit_context
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
 )
 
+from sksparse_mlp._sklearn import _fit_context, check_pandas_support
 from sksparse_mlp.analysis._activations import NodeTransformer, rows_from
 from sksparse_mlp.analysis._layers import Analyser, checked_data, groups, passes
 from sksparse_mlp.core.network import Network

@@ -6,11 +6,9 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import _fit_context
-from sklearn.utils._optional_dependencies import check_pandas_support
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sksparse_mlp._sklearn import Interval, _fit_context, check_pandas_support
 from sksparse_mlp.analysis._activity import NETWORK, grouped_data, nodes_frame
 from sksparse_mlp.analysis._layers import Analyser, passes
 from sksparse_mlp.core import kernels

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval, validate_params
-from sklearn.utils.validation import _check_sample_weight
 
+from sksparse_mlp._sklearn import Interval, _check_sample_weight, validate_params
 from sksparse_mlp.analysis._layers import BATCH, checked_data, fitted
 from sksparse_mlp.core import gradients
 from sksparse_mlp.core.samples import Samples

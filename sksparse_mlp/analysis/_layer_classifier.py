@@ -7,17 +7,18 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.base import ClassifierMixin, TransformerMixin, _fit_context
+from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import check_consistent_length
-from sklearn.utils._optional_dependencies import check_pandas_support
-from sklearn.utils._param_validation import (
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from sksparse_mlp._sklearn import (
     HasMethods,
     Interval,
     StrOptions,
+    _fit_context,
+    check_pandas_support,
     validate_params,
 )
-from sklearn.utils.validation import check_is_fitted, column_or_1d
-
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.analysis._density import BinnedValues
 from sksparse_mlp.analysis._layers import (

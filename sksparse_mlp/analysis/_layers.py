@@ -18,6 +18,7 @@ from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.core.network import Batch, Network
 from sksparse_mlp.core.samples import gather
 from sksparse_mlp.core.workers import ALONE
+from sksparse_mlp.estimators._input import validated
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 # Samples that pass the layers together.
@@ -43,15 +44,12 @@ def fitted(estimator: Any) -> BaseSparseMLP:
             "Pipeline, the best_estimator_ of a search."
         )
     check_is_fitted(inner, "coefs_")
-    return inner
+    return inner._snapshot()
 
 
 def checked_data(estimator: BaseSparseMLP, X: Any) -> Any:
     """X as the fitted estimator computes with it: a C-contiguous array or CSR matrix."""
-    dtypes = (np.float64, np.float32)
-    X = validate_data(
-        estimator, X, reset=False, accept_sparse="csr", dtype=dtypes, order="C"
-    )
+    X = validated(estimator, X, reset=False)
     return X.astype(estimator.coefs_[0].dtype, copy=False)
 
 
@@ -100,7 +98,7 @@ def class_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
             f"y has labels {unknown.tolist()} that are not among the estimator's classes "
             f"{classes.tolist()}."
         )
-    codes: np.ndarray = np.searchsorted(classes, y)
+    codes: np.ndarray = estimator._codes(y)
     missing = classes[np.bincount(codes, minlength=classes.size) == 0]
     if missing.size:
         raise ValueError(

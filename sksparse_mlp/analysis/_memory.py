@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scipy import sparse
-from sklearn.utils._optional_dependencies import check_pandas_support
 
+from sksparse_mlp._sklearn import check_pandas_support
 from sksparse_mlp.analysis._layers import fitted
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.estimators._mlp import BaseSparseMLP

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.utils import column_or_1d
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 import sksparse_mlp
+from sksparse_mlp._sklearn import check_matplotlib_support
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
 from sksparse_mlp.analysis._layer_classifier import LayerAccuracies, layer_accuracies
@@ -171,7 +171,7 @@ def report(
         only one of ``X_test`` and ``y_test`` is given, or ``image_shape`` does not suit
         the number of features.
     OSError
-        If the file cannot be written.
+        If the file cannot be written, as far as that can be known before any work.
     ImportError, sklearn.exceptions.NotFittedError
         If matplotlib is not installed, or the estimator not fitted.
 
@@ -209,7 +209,19 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
         raise FileNotFoundError(
             f"path={str(path)!r} is in a folder that does not exist; make it first."
         )
+    if path.exists() and not path.is_file():
+        raise OSError(f"path={str(path)!r} is no regular file; give that of another one.")
+    # What may go wrong with the place does so before the work.
+    trial = _part(path)
+    trial.touch(exist_ok=False)
+    trial.unlink()
     return path
+
+
+def _part(path: Path) -> Path:
+    """A new name beside the file, which a symbolic link may lead to."""
+    place = Path(os.path.realpath(path))
+    return place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
 
 
 def _checked_estimator(estimator: Any) -> SparseMLPClassifier:
@@ -649,9 +661,9 @@ def _bytes(number: float) -> str:
 
 def _write(path: Path, page: str) -> None:
     """Write the page next to its place, then put it there."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    part = _part(path)
     try:
         part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
+        os.replace(part, os.path.realpath(path))
     finally:
         part.unlink(missing_ok=True)

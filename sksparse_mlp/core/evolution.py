@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,7 +59,8 @@ class Evolution:
     alive: list[np.ndarray] = field(default_factory=list)
     n_connections: list[int] = field(default_factory=list)
     _pruned_in: int = -1
-    _said_full: bool = False
+    # Of the class: a search or an ensemble has many networks that are all full.
+    has_said_full: ClassVar[bool] = False
 
     def attach(self, network: Network) -> None:
         """Start from the connections of a network and, unless resumed, from its neurons.
@@ -146,8 +147,8 @@ class Evolution:
 
     def _say_if_full(self, network: Network) -> None:
         full = all(layer.is_full for layer in network.layers)
-        if full and self.zeta > 0 and not self._said_full:
-            self._said_full = True
+        if full and self.zeta > 0 and not Evolution.has_said_full:
+            Evolution.has_said_full = True
             warnings.warn(
                 "No connection can grow, because every layer is full: the topology stays "
                 "as it is. Lower epsilon for sparse layers, or set zeta=0 to keep full "

@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 
 from sksparse_mlp.core.addresses import array_at, rows_at
+from sksparse_mlp.core.compilation import kept
 from sksparse_mlp.core.simd import (
     N_TOTALS,
     add_products,
@@ -34,14 +35,14 @@ from sksparse_mlp.core.spinning import meet
 
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-OPTIONS: Any = {"cache": True, "nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
-kernel = njit(**OPTIONS)
+OPTIONS: Any = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+kernel = kept(njit(**OPTIONS))
 # A call with arrays as arguments costs as much as some of these functions do.
-inlined = njit(forceinline=True, **OPTIONS)
+inlined = kept(njit(forceinline=True, **OPTIONS))
 # Operations in the order in which they are written, to the last bit.
-exact = njit(**(OPTIONS | {"fastmath": False}))
+exact = kept(njit(**(OPTIONS | {"fastmath": False})))
 # Which product and sum are rounded together must not depend on what is around them.
-exact_inlined = njit(forceinline=True, **(OPTIONS | {"fastmath": False}))
+exact_inlined = kept(njit(forceinline=True, **(OPTIONS | {"fastmath": False})))
 
 
 # --- sparse products: the sums of many samples in registers over all connections ------

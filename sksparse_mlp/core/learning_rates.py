@@ -30,11 +30,15 @@ class LearningRate:
 
 
 class InvScaling(LearningRate):
-    """``initial / (n_seen + 1) ** power_t``."""
+    """``initial / (n_seen + 1) ** power_t``, in the first epoch of a fit ``initial``.
+
+    ``n_seen`` goes on where a fit continues another, as in scikit-learn.
+    """
 
     def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
-        rate: float = self.initial / (n_seen + 1) ** self.power_t
-        return rate
+        # A large exponent gives a rate of zero and no overflow.
+        decay = math.exp(-self.power_t * math.log1p(n_seen)) if epoch else 1.0
+        return self.initial * decay
 
 
 class Adaptive(LearningRate):

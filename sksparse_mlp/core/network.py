@@ -157,6 +157,11 @@ class Network:
     def n_connections(self) -> int:
         return sum(layer.n_connections for layer in self.layers)
 
+    @property
+    def is_normed(self) -> bool:
+        """Whether any hidden layer is normalised over the batch."""
+        return any(unit.norm is not None for unit in self.hidden)
+
     def slopes(self) -> list[float | np.ndarray | None]:
         """Signed slopes of each hidden layer's negative side, None where there are none."""
         return [unit.activation.slopes(unit.parameters) for unit in self.hidden]

@@ -12,6 +12,9 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sksparse_mlp.core.compilation import kept
+
+waiting = kept(njit(nogil=True))
 IS_COMPILED = not config.DISABLE_JIT  # type: ignore[attr-defined]
 NEVER = np.iinfo(np.int64).max
 # Counters that different threads write lie in different cache lines.
@@ -56,13 +59,13 @@ def _add(typing_context, array, index, value):
     return types.int64(array, types.intp, types.int64), generate
 
 
-@njit(cache=True, nogil=True)
+@waiting
 def count(counters, index):
     """Add one to a counter; return what it was before."""
     return _add(counters, index * LINE, 1)
 
 
-@njit(cache=True, nogil=True)
+@waiting
 def has_reached(counters, index, value, n_tries):
     """Look at a counter up to ``n_tries`` times; return whether it reached ``value``."""
     for _ in range(n_tries):  # noqa: SIM110, a generator is not compiled to a bare loop
@@ -71,7 +74,7 @@ def has_reached(counters, index, value, n_tries):
     return False
 
 
-@njit(cache=True, nogil=True)
+@waiting
 def count_and_wait(counters, index, value, n_tries, n_apart):
     """Add one to a counter, then wait as :func:`has_reached` does.
 
@@ -84,7 +87,7 @@ def count_and_wait(counters, index, value, n_tries, n_apart):
     return reached
 
 
-@njit(cache=True, nogil=True)
+@waiting
 def meet(counters, n_threads):
     """Return once so many threads have come here, whatever happens once one has failed."""
     if n_threads == 1:

@@ -55,6 +55,17 @@ class Patience:
         return exhausted
 
 
+def copied(value: Any) -> Any:
+    """The value with all arrays in its dicts, lists and tuples copied, as plain ones."""
+    if isinstance(value, np.ndarray):
+        return np.array(value)
+    if isinstance(value, dict):
+        return {key: copied(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(copied, value))
+    return value
+
+
 @dataclass
 class Training:
     """A network in training, with all that continues from one call to the next.
@@ -129,10 +140,12 @@ class Training:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Continue from the state of another training.
+        """Continue from the state of another training, of which nothing is shared.
 
         Its optimizer slots are taken over where optimizer and pattern are the same.
         """
+        # Training writes to these arrays, which others may hold or nobody may write to.
+        state = copied(state)
         if type(self.optimizer).__name__ == state["optimizer"]:
             self.network.take_slots(state["slots"])
             if state["skips"] is not None:
@@ -265,6 +278,9 @@ class Training:
         record |= {"zeta": self.evolution.zeta, "n_pruned": 0, "n_grown": 0}
         record |= {"turnover": 0.0, "evolution_seconds": 0.0}
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
+        if self.network.is_normed and rows.size % self.batch_size == 1:
+            # A single sample has no moments to be normalised by.
+            rows = rows[: max(rows.size - 1, 1)]
         mean_weight = samples.mean_weight()
         program = program if self._skips is None else None
         loss, first = 0.0, 0

@@ -1,19 +1,18 @@
 """Threads that work through a batch together."""
 
 import os
-import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import joblib
 from joblib.parallel import get_active_backend
 
 from sksparse_mlp.core import spinning
+from sksparse_mlp.core.signals import PutOff, put_off
 from sksparse_mlp.core.spinning import FAILED, FINISHED, MEETING, STARTED
 
 # Multiply-adds of a task below which other threads cost more than they save (measured by
@@ -29,8 +28,6 @@ N_APART = 5_000
 # lose more than they save where something else needs the cores, unless a task is long.
 ROUND, N_TRIED = 1000, 6
 LONG = 0.03
-
-Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 
 def _is_nested() -> bool:
@@ -50,14 +47,6 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     n_cores: int = joblib.cpu_count()
     return n_cores
-
-
-def _interrupt_handler() -> Handler | None:
-    """What Ctrl-C calls in this thread, None if it does not reach it."""
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    handler = signal.getsignal(signal.SIGINT)
-    return handler if callable(handler) else None
 
 
 class Member:
@@ -156,16 +145,20 @@ class Workers:
                 stacklevel=2,
             )
         self.n_threads = min(n_threads, n_cores)
+        self._paces: dict[tuple[str, int, int], Pace] = {}
+        self._waiting: PutOff | None = None
+        self._gather()
+
+    def _gather(self) -> None:
+        """Have a team whose threads are still to be started."""
+        self._process = os.getpid()
         self.counters = spinning.new_counters(FAILED + 1)
         self._members = [Member(k, self.n_threads, self) for k in range(self.n_threads)]
-        self._paces: dict[tuple[str, int, int], Pace] = {}
         self._events = [threading.Event() for _ in self._members[1:]]
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
         self._task: Task | None = None
         self._n_tasks = 0
-        self._interrupts: list[tuple[int, FrameType | None]] = []
-        self._handler: Handler | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +166,7 @@ class Workers:
     def __exit__(self, *exc_info: object) -> None:
         # Threads that wait for one that an error took away would wait forever.
         self._errors.append(AbandonedError())
-        if self._threads:
+        if self._threads and self._process == os.getpid():
             with self.interrupts_put_off():
                 self._hand_out(None)
                 for thread in self._threads:
@@ -181,31 +174,19 @@ class Workers:
 
     @contextmanager
     def interrupts_put_off(self) -> Iterator[None]:
-        """Let Ctrl-C wait for the next task, or for the end of the block.
+        """Let Ctrl-C and other signals wait for the next task, or for the end of the block.
 
-        Python would raise KeyboardInterrupt between any two steps of its main thread: with
-        a lock in its hands, while others still work on the same arrays, or while Numba
-        loads code, which damages Numba.
+        Their handlers may raise between any two steps of the main thread: with a lock in
+        its hands, or while others still work on the same arrays.
         """
-        handler = _interrupt_handler() if self._handler is None else None
-        if handler is None:
+        if self._waiting is not None:
             yield
             return
-        self._handler = handler
-        signal.signal(signal.SIGINT, lambda *args: self._interrupts.append(args))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, handler)
-            self._handler = None
-            self._pass_on(handler)
-
-    def _pass_on(self, handler: Handler) -> None:
-        """Let the handler of Ctrl-C have what was put off, once; it may raise."""
-        if self._interrupts:
-            *_, last = self._interrupts
-            self._interrupts.clear()
-            handler(*last)
+        with put_off() as self._waiting:
+            try:
+                yield
+            finally:
+                self._waiting = None
 
     def run(self, task: Task, work: int, n_times: int = 1) -> None:
         """Call ``task(member)`` in every thread, or in this one alone where it is faster.
@@ -214,8 +195,8 @@ class Workers:
         the task does ``n_times``; equal work of the same function is supposed to take equal
         time.
         """
-        if self._handler is not None:
-            self._pass_on(self._handler)
+        if self._waiting is not None:
+            self._waiting.pass_on()
         if self.n_threads == 1 or work < MIN_WORK:
             task(ALONE)
             return
@@ -230,6 +211,9 @@ class Workers:
         pace.record(time.perf_counter() - started)
 
     def _share(self, task: Task) -> None:
+        if self._process != os.getpid():
+            # A fork leaves the child none of the threads.
+            self._gather()
         if not self._threads:
             self._start()
         self._hand_out(task)

@@ -18,10 +18,13 @@ COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_arrays(
+    path: Path, names: Sequence[str], most_bytes: float = math.inf
+) -> dict[str, np.ndarray]:
     """The named arrays of an npz file, which hold real numbers.
 
-    No object is unpickled, and no memory is taken for more bytes than the file can hold.
+    No object is unpickled, and no memory is taken for more bytes than the file can hold, or
+    than an array may have at most.
 
     Raises
     ------
@@ -30,13 +33,15 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     ValueError
         If the file is broken, an array is missing or one is not of real numbers.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("not a sound npz file: it is no regular file")
     with open(path, "rb") as file:
         # Zip, deflate and header each fail in their own ways on broken bytes.
         try:
             with zipfile.ZipFile(file) as archive:
                 _check_names(archive, names)
-                size = os.fstat(file.fileno()).st_size
-                return {name: _read_array(archive, f"{name}.npy", size) for name in names}
+                sizes = os.fstat(file.fileno()).st_size, min(MAX_BYTES, most_bytes)
+                return {name: _read_array(archive, f"{name}.npy", *sizes) for name in names}
         except Exception as error:
             detail = str(error) or type(error).__name__
             raise ValueError(f"not a sound npz file: {detail}") from error
@@ -49,9 +54,11 @@ def _check_names(archive: zipfile.ZipFile, names: Sequence[str]) -> None:
         raise ValueError(f"it has no {', '.join(missing)}, only {', '.join(found) or '-'}")
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, archive_size: int) -> np.ndarray:
+def _read_array(
+    archive: zipfile.ZipFile, name: str, archive_size: int, most_bytes: float
+) -> np.ndarray:
     member = archive.getinfo(name)
-    _check_size(member, archive_size)
+    _check_size(member, archive_size, most_bytes)
     with archive.open(member) as stream:
         _check_header(stream, member)
     # All of the member is read, so that zipfile compares its checksum.
@@ -59,14 +66,14 @@ def _read_array(archive: zipfile.ZipFile, name: str, archive_size: int) -> np.nd
         return npy.read_array(stream, allow_pickle=False)
 
 
-def _check_size(member: zipfile.ZipInfo, archive_size: int) -> None:
+def _check_size(member: zipfile.ZipInfo, archive_size: int, most_bytes: float) -> None:
     if member.compress_type not in COMPRESSIONS:
         raise ValueError(f"{member.filename} is compressed in a way NumPy does not use")
     possible = DEFLATE_RATIO * min(member.compress_size, archive_size)
-    if member.file_size > min(possible, MAX_BYTES):
+    if member.file_size > min(possible, most_bytes):
         raise ValueError(
             f"{member.filename} claims {member.file_size:,} bytes, more than fit into "
-            f"the file or than the {MAX_BYTES:,} that are allowed"
+            f"the file or than the {most_bytes:,} that are allowed"
         )
 
 

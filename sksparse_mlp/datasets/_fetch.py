@@ -1,5 +1,6 @@
 """Data sets by name: from the user's folder, the cache or the network, in this order."""
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -11,16 +12,17 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.datasets import get_data_home
-from sklearn.datasets._base import _convert_data_dataframe
 from sklearn.utils import Bunch
-from sklearn.utils._optional_dependencies import check_pandas_support
-from sklearn.utils._param_validation import (
+
+from sksparse_mlp._sklearn import (
     Interval,
     StrOptions,
+    _convert_data_dataframe,
+    check_pandas_support,
     validate_parameter_constraints,
 )
-
 from sksparse_mlp.datasets._archives import read_arrays, write_arrays
+from sksparse_mlp.datasets._limits import limited
 from sksparse_mlp.datasets._registry import DATA_SETS, DataSet
 from sksparse_mlp.datasets._samples import as_samples, check_published, exact
 
@@ -56,9 +58,9 @@ def fetch(
     Looked for first as ``<name>.npz`` in the folder that the environment variable
     ``SKSPARSE_MLP_DATA`` names, with the arrays ``X_train``, ``y_train``, ``X_test`` and
     ``y_test``, or ``X`` and ``y`` for a data set without official split; then among
-    earlier downloads in ``data_home``; then on the network. Downloads are verified
-    against what is known of the data set, the user's own files are not: these may hold
-    other samples.
+    earlier downloads in ``data_home``; then on the network. A download ends when nothing
+    comes for a minute, or more than the data set can need; it is verified against what is
+    known of the data set. The user's own files are not: these may hold other samples.
 
     Parameters
     ----------
@@ -159,10 +161,12 @@ def _read_own(path: Path, data_set: DataSet, parts: Sequence[str]) -> list[Sampl
     return samples
 
 
-def _read(path: Path, data_set: DataSet, parts: Sequence[str]) -> list[Samples]:
+def _read(
+    path: Path, data_set: DataSet, parts: Sequence[str], most_bytes: float = math.inf
+) -> list[Samples]:
     names = [data_set.array_names(part) for part in parts]
     try:
-        arrays = read_arrays(path, list(chain.from_iterable(names)))
+        arrays = read_arrays(path, list(chain.from_iterable(names)), most_bytes)
         return [as_samples(arrays[X], arrays[y]) for X, y in names]
     except ValueError as error:
         raise ValueError(f"{path} is unusable: {error}") from error
@@ -192,7 +196,7 @@ def _read_or_download(
 
 
 def _read_cached(path: Path, data_set: DataSet, parts: Sequence[str]) -> list[Samples]:
-    found = _read(path, data_set, parts)
+    found = _read(path, data_set, parts, data_set.most_bytes)
     try:
         for part, samples in zip(parts, found, strict=True):
             check_published(*samples, data_set, part)
@@ -208,7 +212,10 @@ def _download(
     path.parent.mkdir(exist_ok=True)
     # Network, parsers and checks all fail in their own ways.
     try:
-        with TemporaryDirectory(prefix=f"{path.name}.part_", dir=path.parent) as scratch:
+        with (
+            TemporaryDirectory(prefix=f"{path.name}.part_", dir=path.parent) as scratch,
+            limited(data_set.most_bytes),
+        ):
             X, y = data_set.source.download(scratch, n_retries, delay)
         samples = _split(data_set, exact(X, data_set.dtype), exact(y, np.int64))
     except Exception as error:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import make_classification
+
+from sksparse_mlp._sklearn import make_classification
 
 
 def make_madelon(
@@ -70,6 +71,8 @@ def make_madelon(
     ValueError
         If a parameter is invalid, the features do not suffice for the useful ones, or the
         corners for the clusters.
+    ImportError
+        If ``return_X_y=False`` asks for what scikit-learn tells since version 1.7.
 
     References
     ----------
@@ -85,7 +88,7 @@ def make_madelon(
     >>> [i for i, kind in enumerate(madelon.feature_info) if kind == "informative"]
     [1, 8, 22, 32, 37]
     """
-    bunch = make_classification(
+    made = make_classification(
         n_samples,
         n_features,
         n_informative=n_informative,
@@ -96,8 +99,11 @@ def make_madelon(
         class_sep=class_sep,
         shuffle=shuffle,
         random_state=random_state,
-        return_X_y=False,
+        return_X_y=return_X_y,
     )
-    bunch.y = np.where(bunch.y == 1, 1, -1)
-    bunch.DESCR = make_madelon.__doc__
-    return (bunch.X, bunch.y) if return_X_y else bunch
+    if return_X_y:
+        X, y = made
+        return X, np.where(y == 1, 1, -1)
+    made.y = np.where(made.y == 1, 1, -1)
+    made.DESCR = make_madelon.__doc__
+    return made

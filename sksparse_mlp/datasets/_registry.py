@@ -86,6 +86,15 @@ class DataSet:
         return "shape, labels, samples per class"
 
     @property
+    def most_bytes(self) -> int:
+        """More than any download has, and than it unpacks to."""
+        n_samples = sum(part.n_samples for part in self.parts.values())
+        # Numbers as text, or as float64; what is said of each feature; and the rest.
+        width = 8 if np.dtype(self.dtype).kind in "iu" else 32
+        numbers = width * n_samples * (self.n_features + 1)
+        return numbers + 2**10 * self.n_features + 2**22
+
+    @property
     def facts(self) -> dict[str, str]:
         """What a table says of it."""
         sizes = {name: part.n_samples for name, part in self.parts.items()}

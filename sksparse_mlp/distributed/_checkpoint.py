@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sksparse_mlp.callbacks import FREE
+import sksparse_mlp
+from sksparse_mlp.callbacks import FREE, say_other_version
 from sksparse_mlp.distributed._rounds import Rounds
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 from sksparse_mlp.serialization import _npz
@@ -16,6 +17,8 @@ from sksparse_mlp.serialization._values import dumps, loads
 
 STATE, ESTIMATOR = "rounds/state", "estimator/"
 FIELDS = {"fit": dict, "history": list, "finished": bool, "diverged": bool}
+# Added since.
+PACKAGE = "package"
 
 
 class RoundsFile:
@@ -36,7 +39,7 @@ class RoundsFile:
         estimator: SparseMLPClassifier,
         described: dict[str, Any],
     ) -> None:
-        self._path = Path(path)
+        self._path = _npz.place_of(Path(path).absolute())
         self._class = type(estimator)
         texts = encoded_parameters(estimator)
         self._fit = {name: text for name, text in texts.items() if name not in FREE}
@@ -49,6 +52,7 @@ class RoundsFile:
             "history": rounds.history,
             "finished": rounds.training.finished,
             "diverged": rounds.training.diverged,
+            PACKAGE: sksparse_mlp.__version__,
         }
         estimator = rounds.as_it_is()
         estimator._training = rounds.training.state()
@@ -63,6 +67,7 @@ class RoundsFile:
             return
         path, estimator, state = found
         self._check_same(path, state["fit"])
+        say_other_version(path, state.get(PACKAGE))
         training = rounds.training
         training.network = estimator._fitted_network()
         training.resume(estimator._training)
@@ -115,7 +120,8 @@ def _read(
     _npz.check_sealed(arrays)
     text = arrays.pop(STATE, np.empty(0, np.uint8))
     state = loads(text.tobytes().decode()) if text.size else {}
-    fits = isinstance(state, dict) and set(state) == set(FIELDS)
+    fits = isinstance(state, dict) and set(state) - {PACKAGE} == set(FIELDS)
+    fits = fits and isinstance(state.get(PACKAGE, ""), str)
     if not fits or not all(type(state[k]) is kind for k, kind in FIELDS.items()):
         raise ValueError("it is no checkpoint of rounds")
     parts = {

@@ -4,6 +4,7 @@ import copy
 import math
 import warnings
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Self
 
 import dask.array as da
@@ -11,14 +12,19 @@ import distributed
 import numpy as np
 from dask.base import compute, is_dask_collection
 from dask.delayed import Delayed, delayed
-from sklearn.base import ClassifierMixin, _fit_context, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state, compute_class_weight
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._sklearn import BaseEstimator
-from sksparse_mlp.callbacks import Checkpoint
+from sksparse_mlp._sklearn import (
+    BaseEstimator,
+    Interval,
+    StrOptions,
+    _fit_context,
+    compute_class_weight,
+)
+from sksparse_mlp.callbacks import check_writable, checked_place
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._cluster import (
     check_workers,
@@ -258,7 +264,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
                 "n_iter_no_change and tol act on the mean loss."
             )
         if self.checkpoint is not None:
-            Checkpoint(self.checkpoint)._check_folder()
+            check_writable(checked_place(Path(self.checkpoint).absolute()))
         return estimator
 
     def _weigh(
@@ -289,7 +295,9 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         partitions: Partitions,
         shares: list[float],
     ) -> Rounds:
-        training = estimator._new_training(partitions.dtype, continued=False)
+        training = estimator._new_training(
+            partitions.dtype, continued=False, n_samples=partitions.n_samples
+        )
         training.evolution.attach(training.network)
         return Rounds(
             client,

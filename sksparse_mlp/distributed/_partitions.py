@@ -12,11 +12,12 @@ from dask.base import is_dask_collection
 from dask.delayed import Delayed, delayed
 from dask.utils import is_dataframe_like, is_series_like
 from scipy import sparse
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 
+from sksparse_mlp._sklearn import _safe_indexing
 from sksparse_mlp.distributed._cluster import large_graphs_allowed
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._input import in_reach, sound
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import plain_labels
 
@@ -32,7 +33,9 @@ class Summary:
     n_samples : int
         Samples of positive weight.
     classes, weights : ndarray of shape (n_classes_here,)
-        Their labels, and the sum of the sample weights of each.
+        Their labels, and the sum of the sample weights of each, as parts of the largest.
+    largest : float
+        The largest sample weight.
     dtype : dtype or None
         None for a partition without samples, of which nothing else is known.
     feature_names : list of str or None
@@ -44,6 +47,7 @@ class Summary:
     n_samples: int = 0
     classes: Any = ()
     weights: Any = ()
+    largest: float = 1.0
     dtype: Any = None
     n_features: int = 0
     feature_names: list[str] | None = None
@@ -134,7 +138,7 @@ def _cut(X: Any, y: Any, sample_weight: Any, n_partitions: int) -> list[tuple[An
                 "collections."
             )
     check_consistent_length(X, y, sample_weight)
-    X = X.tocsr() if sparse.issparse(X) else X
+    X = sound(X).tocsr() if sparse.issparse(X) else X
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
     ends = np.linspace(0, n_rows, n_partitions + 1).astype(int)
 
@@ -183,7 +187,8 @@ def _summary(
     return Summary(
         n_samples=int(kept.sum()),
         classes=classes,
-        weights=np.bincount(codes, weights[kept]),
+        weights=np.bincount(codes, weights[kept] / weights.max()),
+        largest=float(weights.max()),
         dtype=X.dtype,
         n_features=X.shape[1],
         feature_names=None if names is None else list(names),
@@ -237,8 +242,12 @@ class Partitions:
         """All classes, and the sum of the sample weights of each."""
         labels = [summary.classes for summary in self.summaries]
         classes, codes = np.unique(np.concatenate(labels), return_inverse=True)
-        weights = np.concatenate([summary.weights for summary in self.summaries])
-        return classes, np.bincount(codes, weights)
+        return classes, np.bincount(codes, np.concatenate(self._weights()))
+
+    def _weights(self) -> list[np.ndarray]:
+        """Sums of the sample weights of each class here, as parts of the largest of all."""
+        largest = max(summary.largest for summary in self.summaries)
+        return [s.weights * (s.largest / largest) for s in self.summaries]
 
     def shares(self, class_weights: np.ndarray) -> tuple["Partitions", list[float]]:
         """The partitions of positive weight, and the share of each in all weight.
@@ -251,8 +260,8 @@ class Partitions:
         classes, _ = self.class_totals()
         weights = np.array(
             [
-                s.weights @ class_weights[np.searchsorted(classes, s.classes)]
-                for s in self.summaries
+                sums @ in_reach(class_weights)[np.searchsorted(classes, s.classes)]
+                for s, sums in zip(self.summaries, self._weights(), strict=True)
             ]
         )
         kept = np.flatnonzero(weights > 0).tolist()

@@ -114,9 +114,7 @@ def _local_training(start: Start, number: int, n_samples: int) -> Training:
     """The training of one partition: it neither stops nor lets neurons leave."""
     training = copy.deepcopy(start.training)
     training.data_rng, rng = np.random.default_rng([start.seed, number]).spawn(2)
-    training.evolution = replace(
-        training.evolution, n_inputs=None, pruning=None, rng=rng, _said_full=True
-    )
+    training.evolution = replace(training.evolution, n_inputs=None, pruning=None, rng=rng)
     training.patience = Patience(math.inf, 0.0)
     if start.averages_state:
         training.n_updates = training.epoch * math.ceil(n_samples / training.batch_size)

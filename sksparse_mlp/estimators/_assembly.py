@@ -2,8 +2,10 @@
 
 import math
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
@@ -23,11 +25,20 @@ from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from sksparse_mlp.core.training import Patience, Training
 from sksparse_mlp.estimators._parameters import Parameters
+from sksparse_mlp.estimators._restored import restored_network
 from sksparse_mlp.initializers import INITIALIZERS, Initializer
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
 AUTO_BATCH_SIZE = 64
+# Parameters that decide how a network begins, and nothing afterwards; those that decide
+# where the random streams begin, which partial_fit continues.
+BUILDING = ("batch_norm", "epsilon", "init")
+SEEDING = ("random_state",)
+# Values of epsilon below this are rather those of Adam's stabiliser.
+LIKE_ADAMS = 1e-3
+# Of a schedule that is a function of the user's, before training.
+N_EPOCHS_CHECKED = 100
 # What history_ has of each epoch when asked for.
 RECORDABLE = ["train_score", "effective_gradient_flow"]
 
@@ -53,6 +64,25 @@ def _member(registry: Mapping[str, type[Any]], member: Any, **shared: Any) -> An
     return member
 
 
+def _checked_zeta(
+    schedule: Callable[[int, int], float], epoch: int, n_epochs: int
+) -> float:
+    """What a schedule of the user's gives, which must be a share."""
+    try:
+        zeta = schedule(epoch, n_epochs)
+    except TypeError as error:
+        raise ValueError(
+            f"zeta_schedule={schedule!r} cannot be called with (epoch, n_epochs): {error}. "
+            "Give a function of these two."
+        ) from error
+    if not (isinstance(zeta, Real) and 0 <= zeta < 1):
+        raise ValueError(
+            f"zeta_schedule={schedule!r} gives zeta={zeta!r} at epoch {epoch} of "
+            f"{n_epochs}; zeta must be in [0, 1) at every epoch."
+        )
+    return float(zeta)
+
+
 class Assembly(Parameters, ABC):
     """Mixin of the estimators: builds networks and trainings."""
 
@@ -69,6 +99,10 @@ class Assembly(Parameters, ABC):
     @abstractmethod
     def _loss(self) -> Loss:
         """What the network minimises."""
+
+    @abstractmethod
+    def _targets_text(self) -> str:
+        """What decides about the number of outputs, for messages."""
 
     def _layer_sizes(self) -> list[int]:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
@@ -110,17 +144,22 @@ class Assembly(Parameters, ABC):
     def _zeta_schedule(self) -> Callable[[int, int], float]:
         if self.zeta == 0 and isinstance(self.zeta_schedule, str):
             return Constant(0)
+        if isinstance(self.zeta_schedule, type):
+            name = self.zeta_schedule.__name__
+            raise ValueError(
+                f"zeta_schedule={name} is a class; give an instance of it, {name}(), or "
+                f"one of the names {sorted(ZETA_SCHEDULES)}."
+            )
         schedule: Callable[[int, int], float] = _member(
             ZETA_SCHEDULES, self.zeta_schedule, zeta=self.zeta, zeta_max=self.zeta
         )
-        for epoch in range(self.max_iter):
-            zeta = schedule(epoch, self.max_iter)
-            if not (isinstance(zeta, Real) and 0 <= zeta < 1):
-                raise ValueError(
-                    f"zeta_schedule={self.zeta_schedule!r} gives zeta={zeta!r} at epoch "
-                    f"{epoch} of {self.max_iter}; zeta must be in [0, 1) at every epoch."
-                )
-        return schedule
+        if type(schedule) in ZETA_SCHEDULES.values():
+            # Their parameters keep them in range.
+            return schedule
+        checked = partial(_checked_zeta, schedule)
+        for epoch in np.linspace(0, self.max_iter - 1, N_EPOCHS_CHECKED, dtype=int):
+            checked(int(epoch), self.max_iter)
+        return checked
 
     def _optimizer(self) -> Optimizer:
         if self.solver == "sgd":
@@ -134,9 +173,12 @@ class Assembly(Parameters, ABC):
             )
         return AUTO_BATCH_SIZE if self.batch_size == "auto" else int(self.batch_size)
 
-    def _new_network(self, rng: np.random.Generator, dtype: DTypeLike) -> Network:
+    def _new_network(
+        self, rng: np.random.Generator, dtype: DTypeLike, n_samples: float
+    ) -> Network:
         sizes = self._layer_sizes()
-        self._check_memory(sizes, dtype)
+        self._check_memory(sizes, dtype, n_samples)
+        self._warn_of_few_connections(sizes)
         hidden = self._new_hidden(sizes, dtype)
         activations = [None, *(unit.activation for unit in hidden), None]
         layers = []
@@ -148,14 +190,36 @@ class Assembly(Parameters, ABC):
             layers.append(layer)
         return Network(layers, hidden, self._loss())
 
-    def _check_memory(self, sizes: list[int], dtype: DTypeLike) -> None:
+    def _warn_of_few_connections(self, sizes: list[int]) -> None:
+        """Say if layers have outputs that no input can reach, for lack of connections."""
+        counts = [n_connections(*pair, self.epsilon) for pair in pairwise(sizes)]
+        poor = [
+            f"{count or 'none'} for the {n_out} outputs of layer {k}"
+            for k, (count, n_out) in enumerate(zip(counts, sizes[1:], strict=True))
+            if count < n_out
+        ]
+        if not poor:
+            return
+        hint = (
+            " The stabiliser of Adam, which MLPClassifier calls epsilon, is adam_epsilon "
+            "here."
+        )
+        warnings.warn(
+            f"epsilon={self.epsilon} leaves too few connections: {', '.join(poor)}. "
+            "Outputs without connections are constant; choose a larger epsilon."
+            f"{hint if self.epsilon < LIKE_ADAMS else ''}",
+            stacklevel=2,
+        )
+
+    def _check_memory(self, sizes: list[int], dtype: DTypeLike, n_samples: float) -> None:
         """Refuse a network that this machine could not hold while it trains."""
         n_slots = OPTIMIZERS[self.solver].n_slots
         layers = sum(
             required_bytes(*pair, self.epsilon, dtype, n_slots) for pair in pairwise(sizes)
         )
         # Pre-activations, activations and their gradients.
-        buffers = 3 * self._batch_size() * sum(sizes) * np.dtype(dtype).itemsize
+        batch_size = int(min(self._batch_size(), n_samples))
+        buffers = 3 * batch_size * sum(sizes) * np.dtype(dtype).itemsize
         available = physical_memory()
         if layers + buffers > available:
             n = sum(n_connections(*pair, self.epsilon) for pair in pairwise(sizes))
@@ -175,47 +239,7 @@ class Assembly(Parameters, ABC):
 
     def _fitted_network(self) -> Network:
         """The network that the public attributes describe."""
-        layers = [
-            SparseLayer.from_coef(coef, intercept)
-            for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
-        ]
-        if any(layer.n_out != following.n_in for layer, following in pairwise(layers)):
-            shapes = [coef.shape for coef in self.coefs_]
-            raise ValueError(f"The layers in coefs_ do not fit each other: {shapes}.")
-        return Network(layers, self._fitted_hidden(layers[:-1]), self._loss())
-
-    def _fitted_hidden(self, layers: list[SparseLayer]) -> list[Hidden]:
-        """What follows each of these layers, as the public attributes have it."""
-        units = []
-        for depth, (layer, activation) in enumerate(
-            zip(layers, self._activations(len(layers)), strict=True)
-        ):
-            dtype = layer.weights.dtype
-            fitted = self.activation_parameters_[depth]
-            expected = activation.initial_parameters(depth + 1, layer.n_out, dtype).shape
-            if fitted.shape != expected:
-                raise ValueError(
-                    f"activation_parameters_[{depth}] has shape {fitted.shape}, but "
-                    f"{activation!r} has {expected}. If activation was changed after fit, "
-                    "fit again."
-                )
-            norm = self._fitted_norm(depth, layer.n_out, dtype)
-            units.append(Hidden(activation, fitted.astype(dtype), layer.n_out, norm))
-        return units
-
-    def _fitted_norm(self, depth: int, n_neurons: int, dtype: np.dtype) -> BatchNorm | None:
-        """The batch normalisation of a hidden layer as the public attributes have it."""
-        arrays = self.batch_norms_[depth]
-        if arrays is None:
-            return None
-        norm = BatchNorm(**{name: np.array(array, dtype) for name, array in arrays.items()})
-        for name, array in vars(norm).items():
-            if array.shape != (n_neurons,):
-                raise ValueError(
-                    f"batch_norms_[{depth}][{name!r}] has shape {array.shape}, but the "
-                    f"layer has {n_neurons} neurons."
-                )
-        return norm
+        return restored_network(self)
 
     def _continued_network(self) -> Network:
         network = self._fitted_network()
@@ -227,12 +251,38 @@ class Assembly(Parameters, ABC):
             )
         return network
 
-    def _new_training(self, dtype: DTypeLike, *, continued: bool) -> Training:
+    def _building_parameters(self) -> dict[str, str]:
+        """Texts of the parameters of which a network that goes on takes no notice."""
+        values = {name: getattr(self, name) for name in (*BUILDING, *SEEDING)}
+        return {
+            # Instances of random states have an address in their text.
+            name: type(value).__name__ if hasattr(value, "randint") else repr(value)
+            for name, value in values.items()
+        }
+
+    def _say_what_is_kept(self, names: Sequence[str]) -> None:
+        """Say if parameters have changed that cannot change a network that goes on."""
+        built, now = getattr(self, "_built_with", {}), self._building_parameters()
+        changed = [name for name in names if built.get(name, now[name]) != now[name]]
+        if changed:
+            kept = " and ".join(f"{name}={built[name]}" for name in changed)
+            wanted = " and ".join(f"{name}={now[name]}" for name in changed)
+            warnings.warn(
+                f"{wanted} has no effect, as training goes on with a network that began "
+                f"with {kept}. Fit without warm_start, or a new estimator, to change it.",
+                stacklevel=2,
+            )
+
+    def _new_training(
+        self, dtype: DTypeLike, *, continued: bool, n_samples: float = math.inf
+    ) -> Training:
         random_state = check_random_state(self.random_state)
         entropy = random_state.randint(np.iinfo(np.int32).max, size=(3, 4)).tolist()
         init_rng, data_rng, topology_rng = map(np.random.default_rng, entropy)
         network = (
-            self._continued_network() if continued else self._new_network(init_rng, dtype)
+            self._continued_network()
+            if continued
+            else self._new_network(init_rng, dtype, n_samples)
         )
         return Training(
             network=network,
@@ -253,6 +303,11 @@ class Assembly(Parameters, ABC):
         )
 
     def _recorded(self) -> Sequence[str]:
+        if isinstance(self.record, str):
+            raise ValueError(
+                f"record={self.record!r} is one name and must be a list of names; allowed "
+                f"are {RECORDABLE}."
+            )
         unknown = [name for name in self.record if name not in RECORDABLE]
         if unknown:
             raise ValueError(

@@ -9,12 +9,10 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import compute_class_weight
-from sklearn.utils._param_validation import StrOptions
+from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, is_multilabel
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sksparse_mlp._sklearn import StrOptions, _fit_context, compute_class_weight
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
@@ -23,7 +21,8 @@ from sksparse_mlp.core.losses import (
 )
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.estimators._docstrings import with_shared_sections
-from sksparse_mlp.estimators._mlp import INPUT, BaseSparseMLP
+from sksparse_mlp.estimators._input import in_reach, validated
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.estimators._predictor import ClassPredictor, decoded
 from sksparse_mlp.initializers import Initializer
 from sksparse_mlp.topology import Growth, ImportancePruning
@@ -225,8 +224,10 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                 "class_weight='balanced' needs all samples at once and is not available in "
                 "partial_fit; pass a dict of weights instead."
             )
-        take_targets = partial(self._take_known_classes, classes=classes)
-        return self._one_pass(X, y, sample_weight, take_targets)
+        with self._transaction() as trainee:
+            take_targets = partial(trainee._take_known_classes, classes=classes)
+            trainee._one_pass(X, y, sample_weight, take_targets)
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict labels.
@@ -240,8 +241,9 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or an indicator matrix of dtype intp.
         """
-        logits = self._logits(X)
-        return decoded(self._loss().predict(logits), self.classes_)
+        fitted = self._published()
+        logits = fitted._logits(X)
+        return decoded(fitted._loss().predict(logits), fitted._labels())
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict class probabilities.
@@ -256,8 +258,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             In the order of `classes_`, of the dtype of the weights. For an indicator
             matrix each label has a probability of its own.
         """
-        logits = self._logits(X)
-        return self._loss().predict_proba(logits)
+        fitted = self._published()
+        return fitted._loss().predict_proba(fitted._logits(X))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of class probabilities, exact where these underflow.
@@ -270,8 +272,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        logits = self._logits(X)
-        return self._loss().predict_log_proba(logits)
+        fitted = self._published()
+        return fitted._loss().predict_log_proba(fitted._logits(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute the outputs of the last layer, before softmax or logistic.
@@ -286,8 +288,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             With two classes, the logit of ``classes_[1]``; for an indicator matrix the
             logit of each label.
         """
-        logits = self._logits(X)
-        return logits[:, 0] if self._n_outputs() == 1 else logits
+        logits = self._published()._logits(X)
+        return logits[:, 0] if logits.shape[1] == 1 else logits
 
     def predictor(self) -> ClassPredictor:
         """Make an object that predicts without validation, in some tens of microseconds.
@@ -308,22 +310,43 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         >>> predictor.predict(X[:1])
         array([0])
         """
-        check_is_fitted(self)
-        return ClassPredictor(deepcopy(self._fitted_network()), self.classes_.copy())
+        fitted = self._published()
+        return ClassPredictor(deepcopy(fitted._fitted_network()), fitted._labels().copy())
 
     # --- labels and weights -----------------------------------------------------------
+
+    def _labels(self) -> np.ndarray:
+        """The labels in the order of the outputs; `classes_` may have been edited."""
+        labels = np.asarray(self.classes_)
+        if labels.ndim != 1 or len(set(labels.tolist())) < labels.size:
+            raise ValueError(
+                "classes_ must be an array of different labels, one per class, got "
+                f"{self.classes_!r}."
+            )
+        return labels
+
+    def _codes(self, y: np.ndarray) -> np.ndarray:
+        """Places in `classes_` of labels that it has."""
+        labels = self._labels()
+        order = np.argsort(labels, kind="stable")
+        codes: np.ndarray = order[np.searchsorted(labels, y, sorter=order)]
+        return codes
 
     def _loss(self) -> ClassLoss:
         if self.multilabel_:
             return MultilabelCrossEntropy
-        return LogisticCrossEntropy if self.classes_.size == 2 else SoftmaxCrossEntropy
+        return LogisticCrossEntropy if len(self.classes_) == 2 else SoftmaxCrossEntropy
 
     def _n_outputs(self) -> int:
-        return 1 if self._loss() is LogisticCrossEntropy else self.classes_.size
+        n_labels = self._labels().size
+        return 1 if self._loss() is LogisticCrossEntropy else n_labels
+
+    def _targets_text(self) -> str:
+        return f"classes_ has {len(self.classes_)} labels"
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         multilabel = is_multilabel(y)
-        X, y = validate_data(self, X, y, reset=reset, multi_output=multilabel, **INPUT)
+        X, y = validated(self, X, y, reset=reset, multi_output=multilabel)
         if multilabel:
             return X, _indicators(y)
         try:
@@ -392,9 +415,11 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
 
     def _known_classes(self, classes: Any) -> np.ndarray:
         """The classes of partial_fit, from its first call or as given now."""
-        known: Any = getattr(self, "classes_", None)
+        known: Any = self._labels() if hasattr(self, "classes_") else None
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
+        if classes is not None:
+            _check_listed(classes)
         given: np.ndarray = known if classes is None else np.unique(classes)
         if known is not None and not np.array_equal(given, known):
             raise ValueError(
@@ -427,8 +452,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
                 "class_weight must be finite, not negative, and positive for at least "
                 f"one class, got {self.class_weight!r}."
             )
-        with np.errstate(over="ignore", under="ignore"):
-            weights[kept] *= class_weights[np.searchsorted(self.classes_, y)]
+        weights[kept] *= in_reach(class_weights)[self._codes(y)]
         if not weights[kept].any():
             raise ValueError(
                 f"No sample has any weight: class_weight={self.class_weight!r} is zero for "
@@ -440,7 +464,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if self.multilabel_:
             return y
         codes = np.zeros(y.size, np.intp)
-        codes[rows] = np.searchsorted(self.classes_, y[rows])
+        codes[rows] = self._codes(y[rows])
         return codes
 
     def _split(self, samples: Samples, rng: np.random.Generator) -> tuple[Samples, ...]:
@@ -464,6 +488,15 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if any(np.unique(part.y[part.rows]).size < n_classes for part in parts):
             raise error
         return parts
+
+
+def _check_listed(classes: Any) -> None:
+    """Refuse classes that are no flat list of labels."""
+    if isinstance(classes, set | frozenset | dict) or np.ndim(classes) != 1:
+        raise ValueError(
+            "classes must be a list or an array of one dimension with all labels, got "
+            f"{classes!r:.200}."
+        )
 
 
 def _indicators(y: Any) -> np.ndarray:

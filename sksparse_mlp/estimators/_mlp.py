@@ -10,23 +10,29 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import _fit_context, clone
-from sklearn.callback import CallbackSupportMixin
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import (
+    BaseEstimator,
+    CallbackSupportMixin,
+    _check_sample_weight,
+    _fit_context,
+)
 from sksparse_mlp.core.compiling import CompileTimer
 from sksparse_mlp.core.compression import compressed
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.training import Run, Training
 from sksparse_mlp.core.workers import Workers
-from sksparse_mlp.estimators._assembly import Assembly
+from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
+from sksparse_mlp.estimators._input import in_reach, relative, validated
 from sksparse_mlp.serialization._arrays import exported, imported
 
-INPUT = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "order": "C"}
+# Attributes of a fit that is under way.
+UNDER_WAY = ("_run", "_trainee")
 
 
 class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
@@ -86,10 +92,15 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 
     Notes
     -----
-    Whole sample weights that sum to no more than the batch size are treated as
-    repetitions, in an order that depends on the samples' values alone: fitting on such a
-    set gives the same weights, to the last bit, whatever the order of its rows.
+    Only the ratios of sample weights matter: they are divided by their mean. Where they
+    are those of whole numbers that sum to no more than the batch size, samples are
+    repeated so often, in an order that depends on the samples' values alone: fitting on
+    such a set gives the same weights, to the last bit, whatever the order of its rows.
     Otherwise a sample's weight multiplies its loss.
+
+    Whatever ends `fit` or `partial_fit` by an error leaves the estimator as it was before
+    the call, to the last bit. Until a fit has come to its end, predictions in callbacks
+    and other threads are those of the network that was fitted before.
 
     Training that diverges (a loss or a weight becomes non-finite) and training that is
     interrupted by Ctrl-C both end with a ConvergenceWarning and the network as it was at
@@ -154,40 +165,83 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         ValueError
             If a parameter or the data are unsuitable; the message names what to change.
         """
-        continued = self.warm_start and hasattr(self, "coefs_")
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         context = self._init_callback_context(max_subtasks=self.max_iter)
-        with self._rolled_back_on_error():
-            data = X, y, weights = self._validate(X, y, sample_weight, reset=not continued)
-            self._take_targets(y[weights > 0], continued=continued)
-            run = self._run = self._prepare_fit(self._samples(*data), continued=continued)
-            workers = Workers(self.n_jobs)
+        with self._transaction() as trainee:
+            continued = self.warm_start and hasattr(trainee, "coefs_")
+            data = X, y, weights = trainee._validate(
+                X, y, sample_weight, reset=not continued
+            )
+            trainee._take_targets(y[weights > 0], continued=continued)
+            trainee._run = trainee._prepare_fit(
+                trainee._samples(*data), continued=continued
+            )
             hook = {"estimator": self, "X": X, "y": y, "metadata": metadata}
-            context.call_on_fit_task_begin(**hook)
-        try:
-            with workers:
-                self._run_epochs(run, workers, context, hook)
-        finally:
-            del self._run
-        self._publish(run.training)
+            with Workers(self.n_jobs) as workers:
+                context.call_on_fit_task_begin(**hook)
+                trainee._run_epochs(workers, context, hook)
         return self
 
     def _one_pass(
-        self, X: Any, y: Any, sample_weight: Any, take_targets: Callable[..., None]
-    ) -> Self:
+        self, X: Any, y: Any, sample_weight: Any, take_targets: Callable[[Any], None]
+    ) -> None:
         """Train for one pass over the samples; ``take_targets`` gets those validated."""
-        with self._rolled_back_on_error():
-            data = self._validate(X, y, sample_weight, reset=not hasattr(self, "coefs_"))
-            take_targets(data[1])
-            samples = self._samples(*data)
-            training = self._prepare_partial_fit(samples)
-            workers = Workers(self.n_jobs)
-        with workers, workers.interrupts_put_off():
+        data = self._validate(X, y, sample_weight, reset=not hasattr(self, "coefs_"))
+        take_targets(data[1])
+        samples = self._samples(*data)
+        training = self._prepare_partial_fit(samples)
+        with Workers(self.n_jobs) as workers, workers.interrupts_put_off():
             for record in training.run(samples, None, workers, n_epochs=1):
                 self._record(record)
-        self._publish(training)
+        self._take(training)
         self._training = training.state()
-        return self
+
+    def _published(self) -> Self:
+        """A copy of the fitted estimator, whatever other threads publish meanwhile."""
+        check_is_fitted(self)
+        return self._snapshot()
+
+    def _snapshot(self) -> Self:
+        """A copy of the estimator as it is now, which shares its attributes."""
+        twin: Self = object.__new__(type(self))
+        twin.__dict__ = self.__dict__.copy()
+        return twin
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Self]:
+        """A copy of the estimator to be trained, whose attributes are published at once.
+
+        They are once the block has ended. If it raises, nothing has happened: neither to
+        the estimator nor to a random state that is a parameter of it.
+        """
+        trainee, before = self._snapshot(), self.__dict__.copy()
+        seeds: Any = self.random_state
+        state = (
+            seeds.get_state(legacy=False)
+            if isinstance(seeds, np.random.RandomState)
+            else None
+        )
+        # For callbacks of this package.
+        self._trainee = trainee
+        try:
+            yield trainee
+            self._publish(before, trainee.__dict__)
+        except BaseException:
+            self.__dict__.pop("_trainee", None)
+            if state is not None:
+                seeds.set_state(state)
+            raise
+
+    def _publish(self, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Take over what has changed, in one step that no other thread can come between."""
+        now = self.__dict__ | _changes(before, after)
+        gone = {*UNDER_WAY, *(before.keys() - after.keys())}
+        self.__dict__ = {name: value for name, value in now.items() if name not in gone}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A fit that is under way stays where it is.
+        state: dict[str, Any] = super().__getstate__()
+        return {name: v for name, v in state.items() if name not in UNDER_WAY}
 
     def _validate(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
@@ -200,7 +254,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 
     def _samples(self, X: Any, y: Any, weights: np.ndarray) -> Samples:
         """The samples as training takes them; what weighs nothing is left out."""
-        weights = self._in_range(self._weighted(y, weights), X.dtype)
+        weights = relative(self._weighted(y, in_reach(weights))).astype(X.dtype)
         rows = np.flatnonzero(weights)
         return Samples(X, self._encoded(y, rows, X.dtype), weights, rows)
 
@@ -213,19 +267,6 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
     def _weighted(self, y: Any, weights: np.ndarray) -> np.ndarray:
         """The samples' weights; a subclass may change them by their targets."""
         return weights
-
-    def _in_range(self, weights: np.ndarray, dtype: Any) -> np.ndarray:
-        """The weights in the dtype of the data, which must hold them."""
-        with np.errstate(over="ignore", under="ignore"):
-            cast = weights.astype(dtype)
-        if not (np.isfinite(cast).all() and cast.any()):
-            class_weight = getattr(self, "class_weight", None)
-            factor = "" if class_weight is None else f" times class_weight={class_weight!r}"
-            raise ValueError(
-                f"sample_weight{factor} goes up to {weights.max():g}, which {dtype} cannot "
-                "hold; scale the weights so that their mean is 1."
-            )
-        return cast
 
     def _split(self, samples: Samples, rng: np.random.Generator) -> tuple[Samples, ...]:
         """Training and validation parts, of at least two samples each."""
@@ -256,26 +297,17 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         )
         return tuple(replace(samples, rows=part) for part in parts)
 
-    @contextmanager
-    def _rolled_back_on_error(self) -> Iterator[None]:
-        """Undo what was set on the estimator if the block raises."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
     def _prepare_fit(self, samples: Samples, *, continued: bool) -> Run:
         """Training, with samples to train on and to validate with."""
-        run = Run(self._new_training(samples.dtype, continued=continued), samples, samples)
-        if self.shuffle and samples.total_if_counts() <= run.training.batch_size:
+        run = Run(self._begin(samples, continued=continued), samples, samples)
+        counts = samples.as_counts(run.training.batch_size)
+        if self.shuffle and counts is not None:
             # One batch holds everything, so that order and repetition mean nothing.
-            run.samples = samples.repeated()
+            run.samples = samples.repeated(counts)
         if self.early_stopping:
             run.samples, run.validation = self._split(run.samples, run.training.data_rng)
-        self.history_ = list(self.history_) if continued else []
+        if self.history_:
+            run.training.n_seen = getattr(self, "_n_seen", 0)
         self.n_iter_ = 0
         # What partial_fit would continue from is no longer true.
         self.__dict__.pop("_training", None)
@@ -284,24 +316,43 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
     def _prepare_partial_fit(self, samples: Samples) -> Training:
         """Training that continues where the previous partial_fit stopped."""
         continued = hasattr(self, "coefs_")
-        training = self._new_training(samples.dtype, continued=continued)
+        training = self._begin(samples, continued=continued)
         if hasattr(self, "_training"):
+            self._say_what_is_kept(SEEDING)
             training.resume(self._training)
-        self.history_ = list(self.history_) if continued else []
         self.n_iter_ = self.n_iter_ if continued else 0
         return training
 
-    def _run_epochs(
-        self, run: Run, workers: Workers, context: Any, hook: dict[str, Any]
-    ) -> None:
+    def _begin(self, samples: Samples, *, continued: bool) -> Training:
+        """A training of a new network, or of the fitted one, and the history before it."""
+        training = self._new_training(
+            samples.dtype, continued=continued, n_samples=samples.rows.size
+        )
+        if self.batch_norm and samples.rows.size == 1:
+            raise ValueError(
+                "batch_norm=True needs batches of at least 2 samples, and there is only "
+                "one sample of positive weight. Give more, or set batch_norm=False."
+            )
+        if continued:
+            self._say_what_is_kept(BUILDING)
+        else:
+            self._built_with = self._building_parameters()
+        self.history_ = list(self.history_) if continued else []
+        return training
+
+    def _run_epochs(self, workers: Workers, context: Any, hook: dict[str, Any]) -> None:
         """Train, calling the callbacks with the ``hook`` arguments at every epoch.
 
         A callback may have set the run, `history_` and `n_iter_` to the end of an epoch
         of the same fit: training goes on from there.
         """
+        run = self._run
         training = run.training
+        given = hook["estimator"].__dict__
         end = hook | {
-            "reconstruction_attributes": lambda: self._attributes(training) | {"_run": None}
+            "reconstruction_attributes": lambda: (
+                _changes(given, self.__dict__) | self._attributes(training) | {"_run": None}
+            )
         }
         last = self.history_[-1] if self.n_iter_ else None
         n_left = self.max_iter - self.n_iter_
@@ -329,6 +380,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
                 stacklevel=2,
             )
         context.call_on_fit_task_end(**end)
+        self._take(training)
 
     def _say_full_layers(self, training: Training) -> None:
         full = [k for k, la in enumerate(training.network.layers, 1) if la.is_full]
@@ -354,39 +406,60 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
             suffix = "" if score is None else f", validation score = {score:.4f}"
             print(f"Epoch {record['epoch']}, loss = {record['loss']:.6f}{suffix}")
 
-    def _publish(self, training: Training) -> None:
+    def _take(self, training: Training) -> None:
         """Set the fitted attributes; warn if training had to stop."""
-        self.__dict__.pop("support_", None)
-        for name, value in self._attributes(training).items():
-            setattr(self, name, value)
         if training.diverged:
-            warnings.warn(
-                f"Training stopped after {self.n_iter_} epochs: the loss or a weight is "
-                "no longer finite; the network is as that epoch began. "
-                f"Lower learning_rate_init (now {self.learning_rate_init}), scale the "
-                "features and any numeric targets (StandardScaler), or use solver='adam'.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+            warnings.warn(self._divergence(), ConvergenceWarning, stacklevel=3)
+        self.__dict__.pop("support_", None)
+        self.__dict__.update(self._attributes(training))
+
+    def _divergence(self) -> str:
+        other = "" if self.solver == "adam" else ", or use solver='adam'"
+        return (
+            f"Training stopped after {self.n_iter_} epochs: the loss or a weight is no "
+            "longer finite; the network is as that epoch began. Lower learning_rate_init "
+            f"(now {self.learning_rate_init}), or scale the features and any numeric "
+            f"targets (StandardScaler){other}."
+        )
 
     def _attributes(self, training: Training) -> dict[str, Any]:
         """Fitted attributes that describe the network as it is now."""
         network = training.network
         selected = training.evolution.selected_inputs(network)
         support = {} if selected is None else {"support_": selected}
-        return self._network_attributes(network) | support | self._history_attributes()
+        own = {"history_": list(self.history_), "_n_seen": training.n_seen}
+        return self._network_attributes(network) | support | own
 
-    def _history_attributes(self) -> dict[str, Any]:
-        losses = [record["loss"] for record in self.history_]
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Mean loss of each epoch, with the L2 penalty."""
+        return [record["loss"] for record in self.history_]
+
+    @property
+    def loss_(self) -> float:
+        """Loss of the last epoch."""
+        return float(self.history_[-1]["loss"]) if self.history_ else math.nan
+
+    @property
+    def best_loss_(self) -> float | None:
+        """Lowest loss of an epoch; None with early stopping."""
+        return None if self._is_validated or not self.history_ else min(self.loss_curve_)
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """Score of the validation samples after each epoch, with early stopping."""
         scores = [r["validation_score"] for r in self.history_ if "validation_score" in r]
-        return {
-            "history_": list(self.history_),
-            "loss_curve_": losses,
-            "loss_": losses[-1] if losses else math.nan,
-            "best_loss_": None if self.early_stopping or not losses else min(losses),
-            "validation_scores_": scores if self.early_stopping else None,
-            "best_validation_score_": max(scores) if scores else None,
-        }
+        return scores if self._is_validated else None
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """Highest score of the validation samples, with early stopping."""
+        return max(self.validation_scores_ or [], default=None)
+
+    @property
+    def _is_validated(self) -> bool:
+        """Whether the last training had validation samples."""
+        return bool(self.history_) and "validation_score" in self.history_[-1]
 
     def _network_attributes(self, network: Network) -> dict[str, Any]:
         layers, hidden = network.layers, network.hidden
@@ -444,16 +517,17 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         >>> bool(abs(small.predict_proba(X) - clf.predict_proba(X)).max() < 1e-6)
         True
         """
-        check_is_fitted(self)
-        network = compressed(self._fitted_network())
+        fitted = self._published()
+        network = compressed(fitted._fitted_network())
         small: Self = clone(self)
         parameters = self.get_params(deep=False)
-        for name, value in vars(self).items():
-            if name not in parameters and name != "_training":
-                setattr(small, name, value)
+        small.__dict__.update(
+            (name, value)
+            for name, value in fitted.__getstate__().items()
+            if name not in parameters and name != "_training"
+        )
         small.set_params(hidden_layer_sizes=tuple(network.sizes[1:-1]))
-        for name, value in self._network_attributes(network).items():
-            setattr(small, name, value)
+        small.__dict__.update(self._network_attributes(network))
         return small
 
     def export_arrays(self) -> dict[str, np.ndarray]:
@@ -495,8 +569,7 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
         >>> bool((copy.predict_proba(X) == clf.predict_proba(X)).all())
         True
         """
-        check_is_fitted(self)
-        return exported(self)
+        return exported(self._published())
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray] | str | os.PathLike[str]) -> Self:
@@ -547,20 +620,24 @@ class BaseSparseMLP(Assembly, CallbackSupportMixin, BaseEstimator):
 
     def _logits(self, X: Any) -> np.ndarray:
         """Outputs of the last layer, of shape (n_samples, n_outputs_)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, **INPUT)
+        X = validated(self, X, reset=False)
         network = self._fitted_network()
         with Workers(self.n_jobs) as workers:
             logits = network.logits(X, np.arange(X.shape[0]), workers)
-        return _finite(logits)
+        return finite_outputs(logits)
 
 
-def _finite(logits: np.ndarray) -> np.ndarray:
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What is in one dict and is another object, or none, in the one before."""
+    return {k: v for k, v in after.items() if k not in before or before[k] is not v}
+
+
+def finite_outputs(logits: np.ndarray) -> np.ndarray:
     """The outputs, unless some are too large for predictions to be made of them."""
     # Half the range, so that differences of outputs are finite too.
-    limit = np.finfo(logits.dtype).max / 2
-    overflown = np.flatnonzero(~(np.abs(logits) <= limit).all(axis=1))
-    if overflown.size:
+    sound = np.abs(logits) <= np.finfo(logits.dtype).max / 2
+    if not sound.all():
+        overflown = np.flatnonzero(~sound.all(axis=1))
         raise ValueError(
             f"The network's outputs overflow {logits.dtype} for {overflown.size} of "
             f"{len(logits)} samples, the first of which is {overflown[0]}: their features "

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval, Options, RealNotInt, StrOptions
 
+from sksparse_mlp._sklearn import Interval, Options, RealNotInt, StrOptions
 from sksparse_mlp.activations import ACTIVATIONS, Activation
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
@@ -163,7 +163,7 @@ class Parameters:
 
     verbose : bool, default=False
         Whether to print a line per epoch. For a progress bar use
-        ``set_callbacks(sklearn.callback.ProgressBar())``.
+        ``set_callbacks(sklearn.callback.ProgressBar())``, with scikit-learn >= 1.9.
 
     n_jobs : int or None, default=None
         Threads that share the rows of large layers; None means 1 and -1 all cores. The
@@ -211,7 +211,7 @@ class Parameters:
         ],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
-        "record": ["array-like", tuple],
+        "record": ["array-like", tuple, str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "n_jobs": [None, Integral],

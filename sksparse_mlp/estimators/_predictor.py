@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from sksparse_mlp.core import kernels
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._docstrings import with_shared_sections
+from sksparse_mlp.estimators._mlp import finite_outputs
 
 
 class Predictor:
@@ -21,9 +23,9 @@ class Predictor:
     Notes
     -----
     What a fitted estimator does for every call is done once: checking its attributes and
-    bringing its layers into the form in which they compute. Inputs are not searched for
-    NaN, and the predictor takes no notice of a later `fit`. It computes in the calling
-    thread; threads may share it.
+    bringing its layers into the form in which they compute. The predictor takes no notice
+    of a later `fit`, nor of feature names. It computes in the calling thread; threads may
+    share it.
     """
 
     def __init__(self, network: Network):
@@ -32,17 +34,36 @@ class Predictor:
         self._loss: Any = network.loss
         self.n_features_in_ = network.sizes[0]
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        # Those of a pickle may be of another version.
+        self._workers = Workers(n_jobs=1)
+
     def _outputs(self, X: np.ndarray) -> np.ndarray:
         """Outputs of the last layer, of shape (n_samples, n_outputs)."""
         if sparse.issparse(X):
             raise TypeError("A predictor takes dense arrays only; use X.toarray().")
-        X = np.ascontiguousarray(X, self._network.dtype)
+        X = self._checked(X)
+        logits = self._network.logits(X, np.arange(X.shape[0]), self._workers)
+        return finite_outputs(logits)
+
+    def _checked(self, given: Any) -> np.ndarray:
+        """Samples as the network takes them."""
+        X: np.ndarray = given
+        if getattr(given, "dtype", None) is not self._network.dtype:
+            if np.iscomplexobj(given):
+                raise ValueError("X must have real numbers, got complex ones.")
+            with np.errstate(over="ignore"):
+                X = np.asarray(given, self._network.dtype)
+        X = np.ascontiguousarray(X)
         if X.ndim != 2 or X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X must have shape (n_samples, {self.n_features_in_}), got {X.shape}; "
                 "reshape one sample with x.reshape(1, -1)."
             )
-        return self._network.logits(X, np.arange(X.shape[0]), self._workers)
+        if not kernels.all_finite(X.reshape(-1)):
+            raise ValueError(f"X has NaN, or numbers that are infinite in {X.dtype}.")
+        return X
 
 
 @with_shared_sections
@@ -81,7 +102,8 @@ class ClassPredictor(Predictor):
         Raises
         ------
         ValueError
-            If X has another shape.
+            If X has another shape, NaN or infinity, or numbers for which the outputs
+            overflow.
         TypeError
             If X is a sparse matrix.
         """
@@ -138,7 +160,8 @@ class TargetPredictor(Predictor):
         Raises
         ------
         ValueError
-            If X has another shape.
+            If X has another shape, NaN or infinity, or numbers for which the outputs
+            overflow.
         TypeError
             If X is a sparse matrix.
         """

@@ -7,12 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import MultiOutputMixin, RegressorMixin
 
+from sksparse_mlp._sklearn import _fit_context
 from sksparse_mlp.core.losses import SquaredError
 from sksparse_mlp.estimators._docstrings import with_shared_sections
-from sksparse_mlp.estimators._mlp import INPUT, BaseSparseMLP
+from sksparse_mlp.estimators._input import validated
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.estimators._predictor import TargetPredictor
 
 
@@ -100,9 +101,11 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
         ValueError
             As in `fit`.
         """
-        continued = hasattr(self, "coefs_")
-        take_targets = partial(self._take_targets, continued=continued)
-        return self._one_pass(X, y, sample_weight, take_targets)
+        with self._transaction() as trainee:
+            continued = hasattr(trainee, "coefs_")
+            take_targets = partial(trainee._take_targets, continued=continued)
+            trainee._one_pass(X, y, sample_weight, take_targets)
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.
@@ -116,7 +119,8 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As the `y` of the training, of the dtype of the weights.
         """
-        return self._logits(X).reshape(-1, *self._target_shape)
+        fitted = self._published()
+        return fitted._logits(X).reshape(-1, *fitted._target_shape)
 
     def predictor(self) -> TargetPredictor:
         """Make an object that predicts without validation, in some tens of microseconds.
@@ -137,8 +141,8 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
         >>> bool((predictor.predict(X[:3]) == reg.predict(X[:3])).all())
         True
         """
-        check_is_fitted(self)
-        return TargetPredictor(deepcopy(self._fitted_network()), self._target_shape)
+        fitted = self._published()
+        return TargetPredictor(deepcopy(fitted._fitted_network()), fitted._target_shape)
 
     # --- targets ----------------------------------------------------------------------
 
@@ -150,10 +154,11 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
     def _n_outputs(self) -> int:
         return math.prod(self._target_shape)
 
+    def _targets_text(self) -> str:
+        return f"{self._n_outputs()} per sample"
+
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self, X, y, reset=reset, multi_output=True, y_numeric=True, **INPUT
-        )
+        X, y = validated(self, X, y, reset=reset, multi_output=True, y_numeric=True)
         y = y.toarray() if sparse.issparse(y) else y
         if y.dtype.kind not in "biuf":
             raise ValueError(f"y must be numbers, got an array of dtype {y.dtype}.")

@@ -4,20 +4,22 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import MetaEstimatorMixin, _fit_context, clone
-from sklearn.ensemble._base import _set_random_states
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.feature_selection import SelectorMixin
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    _routing_enabled,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._sklearn import BaseEstimator
+from sksparse_mlp._sklearn import (
+    BaseEstimator,
+    HasMethods,
+    Interval,
+    RealNotInt,
+    _fit_context,
+    _routing_enabled,
+    _set_random_states,
+)
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._input import sound
 
 
 class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -115,9 +117,11 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         sklearn.utils.metadata_routing.MetadataRouter
         """
+        # Before version 1.9.1 a Pipeline asks for what fit_transform routes.
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        mapping.add(caller="fit_transform", callee="fit")
         return MetadataRouter(owner=self).add(
-            estimator=self._network(),
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            estimator=self._network(), method_mapping=mapping
         )
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -164,6 +168,24 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         importances: np.ndarray = self.estimator_.feature_importances_
         return importances
+
+    def transform(self, X: Any) -> Any:
+        """Keep the selected features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {ndarray, sparse matrix} of shape (n_samples, n_features_)
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, or is a malformed sparse matrix.
+        """
+        return super().transform(sound(X))
 
     def _network(self) -> Any:
         return SparseMLPClassifier() if self.estimator is None else self.estimator

@@ -6,7 +6,9 @@ refused.
 """
 
 import copy
+import math
 import os
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,11 +43,15 @@ INDEX, FLOAT = ("<i4", "<i8"), ("<f4", "<f8")
 WHOLE = ("epoch", "n_updates", "n_seen")
 COUNTERS = ("optimizer", "learning_rate_factor", "patience", *WHOLE)
 OTHERS = ("n_connections", "data_stream", "topology_stream", "n_skip_updates")
-# Numbers that every record of the history has.
-NUMBERS = ("loss", "n_pruned", "n_grown", "turnover", "evolution_seconds")
+# What every record of the history has that is counted, or measured; whatever else it has,
+# beside the slopes, is a number too.
+COUNTED = ("epoch", "n_pruned", "n_grown", "n_connections", "n_inputs")
+MEASURED = ("loss", "zeta", "learning_rate", "turnover", "seconds", "evolution_seconds")
 # What the description of a run has, beside its arrays.
 DATA = ("X", "y", "sample_weight")
 RUN = ("parameters", "data", "start", "finished", "diverged")
+# Added since.
+PACKAGE = "package"
 
 
 # --- writing --------------------------------------------------------------------------
@@ -53,7 +59,8 @@ RUN = ("parameters", "data", "start", "finished", "diverged")
 
 def exported(estimator: Any) -> dict[str, np.ndarray]:
     """All arrays of a fitted estimator, sealed, sharing no memory with it."""
-    copies = {name: array.copy() for name, array in estimator_arrays(estimator).items()}
+    # Plain ones also of those that a memory map holds.
+    copies = {k: np.array(array) for k, array in estimator_arrays(estimator).items()}
     return _npz.sealed(copies)
 
 
@@ -129,6 +136,7 @@ def _text(value: Any) -> np.ndarray:
 
 def plain_labels(values: np.ndarray, name: str) -> np.ndarray:
     """Labels or names as an array that needs no pickle."""
+    values = np.asarray(values)
     plain = values.astype(str) if values.dtype.kind == "O" else values
     plain = plain.astype(plain.dtype.newbyteorder("="))
     try:
@@ -208,11 +216,13 @@ class Reader:
     """Hands out the arrays of a dict once each, and so empties it."""
 
     def __init__(self, arrays: dict[str, np.ndarray]):
+        self._names = sorted(arrays)
         self._left = arrays
 
     def has(self, prefix: str) -> bool:
-        """Whether there are arrays whose names begin so."""
-        return any(name.startswith(prefix) for name in self._left)
+        """Whether there are, or have been, arrays whose names begin so."""
+        first = bisect_left(self._names, prefix)
+        return first < len(self._names) and self._names[first].startswith(prefix)
 
     def take(self, name: str, dtypes: tuple[str, ...], shape: Shape) -> np.ndarray:
         """An array of one of the dtypes; None is any length in the shape."""
@@ -261,10 +271,12 @@ class Reader:
             raise ValueError(f"{name} holds no {kind.__name__}")
         return value
 
-    def record(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-        """The dict with exactly these keys that an array of JSON text holds."""
+    def record(
+        self, name: str, keys: tuple[str, ...], optional: str = ""
+    ) -> dict[str, Any]:
+        """The dict with these keys, and perhaps another, that an array of text holds."""
         value: dict[str, Any] = self.json(name, dict)
-        if set(value) != set(keys):
+        if set(value) - {optional} != set(keys):
             raise ValueError(f"{name} has {list(value)}, but {list(keys)} are needed")
         return value
 
@@ -286,6 +298,8 @@ class RunState:
     rows: np.ndarray | None
     validation_rows: np.ndarray | None
     best: Network | None
+    # The version that wrote it, where it says so.
+    package: str | None = None
 
 
 def imported(
@@ -321,7 +335,7 @@ def _own(arrays: Mapping[Any, Any]) -> dict[str, np.ndarray]:
     """Copies of the given arrays, if they are plain ones."""
     copies = {}
     for name, array in arrays.items():
-        if not isinstance(name, str) or type(array) is not np.ndarray:
+        if not isinstance(name, str) or type(array) not in (np.ndarray, np.memmap):
             raise ValueError(f"{name!r:.100} is not the name of a NumPy array")
         known_dtype(array.dtype.str)
         copies[name] = np.array(array, order="C")
@@ -352,12 +366,11 @@ def _estimator(cls: type[Any], reader: Reader) -> Any:
     estimator.n_iter_ = _whole(metadata["n_iter"], "n_iter", 0, len(estimator.history_))
     vars(estimator).update(_network_attributes(reader, ""))
     _take_targets(estimator, reader, metadata)
+    estimator.n_features_in_ = estimator.coefs_[0].shape[0]
     network = _checked_network(estimator)
-    estimator.n_features_in_ = network.sizes[0]
     # Raises where hidden_layer_sizes are none.
     estimator._layer_sizes()
     vars(estimator).update(estimator._network_attributes(network))
-    vars(estimator).update(estimator._history_attributes())
     _take_features(estimator, reader)
     if reader.has("training/"):
         estimator._training = _training(reader, network)
@@ -408,12 +421,34 @@ def _unfitted(cls: type[Any], parameters: dict[Any, Any]) -> Any:
 
 def _history(records: list[Any]) -> list[dict[str, Any]]:
     for record in records:
-        is_dict = isinstance(record, dict)
-        if not is_dict or not all(isinstance(record.get(name), Real) for name in NUMBERS):
-            raise ValueError("history has records without the numbers that each has")
-        if not isinstance(record.get("validation_score", 0.0), Real):
-            raise ValueError("history has a validation_score that is no number")
+        needed = {*COUNTED, *MEASURED, "slopes"}
+        if not (isinstance(record, dict) and needed <= record.keys()):
+            raise ValueError("history has records without what each has")
+        for name, value in record.items():
+            _check_recorded(name, value)
     return records
+
+
+def _check_recorded(name: str, value: Any) -> None:
+    """Refuse what no record of the history has under that name."""
+    if name == "slopes":
+        right = isinstance(value, list) and all(map(_is_slope, value))
+    elif name in COUNTED:
+        right = type(value) is int and value >= 0
+    else:
+        right = _is_number(value) and (name != "loss" or math.isfinite(value))
+    if not (right and isinstance(name, str)):
+        raise ValueError(f"history has {value!r:.100} as {name!r:.100}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_slope(value: Any) -> bool:
+    """Whether it is what a record has of a hidden layer; arrays have one per neuron."""
+    is_array = isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f"
+    return value is None or is_array or _is_number(value)
 
 
 def _whole(value: Any, name: str, smallest: int, largest: int) -> int:
@@ -614,7 +649,7 @@ def _evolution(reader: Reader, network: Network, state: dict[str, Any]) -> dict[
 
 def run_arrays(run: RunState) -> dict[str, np.ndarray]:
     """The arrays of a run."""
-    arrays = {"run/state": _text({name: getattr(run, name) for name in RUN})}
+    arrays = {"run/state": _text({name: getattr(run, name) for name in (*RUN, PACKAGE)})}
     for name in ("rows", "validation_rows"):
         if getattr(run, name) is not None:
             arrays[f"run/{name}"] = getattr(run, name)
@@ -624,10 +659,11 @@ def run_arrays(run: RunState) -> dict[str, np.ndarray]:
 
 
 def _run(estimator: Any, reader: Reader) -> RunState:
-    state = reader.record("run/state", RUN)
+    state = reader.record("run/state", RUN, optional=PACKAGE)
     flags = type(state["finished"]), type(state["diverged"])
     dicts = isinstance(state["parameters"], dict) and isinstance(state["data"], dict)
-    if flags != (bool, bool) or not dicts or set(state["data"]) != set(DATA):
+    is_text = isinstance(state.get(PACKAGE, ""), str)
+    if flags != (bool, bool) or not (dicts and is_text) or set(state["data"]) != set(DATA):
         raise ValueError("run/state does not describe a run")
     if not hasattr(estimator, "_training"):
         raise ValueError("training/state is missing")

@@ -5,14 +5,17 @@ import math
 import os
 import re
 import secrets
+import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 
+from sksparse_mlp.core.signals import put_off
 from sksparse_mlp.serialization._values import check_values, known_dtype
 
 CHECKSUM = "checksum"
@@ -67,7 +70,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     FileNotFoundError
         If there is no such file.
     """
-    with open(path, "rb") as file:
+    # What a signal's handler raises would count as damage.
+    with _regular(path) as file, put_off():
         try:
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
@@ -78,6 +82,19 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         # Damaged files make zipfile and NumPy raise almost anything.
         except Exception as error:
             raise ValueError(f"it is damaged or no npz file ({error!r:.200})") from error
+
+
+@contextmanager
+def _regular(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file that is opened for reading; pipes and devices may have no end, nor begin."""
+
+    def without_waiting(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(path, "rb", opener=without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        yield file
 
 
 def _check_members(members: list[zipfile.ZipInfo], n_bytes: int) -> None:
@@ -130,13 +147,32 @@ def previous_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
+def place_of(path: Path) -> Path:
+    """The file that is written for a path: where a symbolic link leads, which stays one.
+
+    Raises
+    ------
+    OSError
+        If links lead in a circle, or something that is no regular file is there.
+    """
+    place = Path(os.path.realpath(path))
+    if place.is_symlink() or (place.exists() and not place.is_file()):
+        raise OSError(f"{path} is no regular file, and is not replaced by one.")
+    return place
+
+
+def _partial(path: Path) -> Path:
+    """A new name beside a path for what is not written whole; see `remove_leftovers`."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+
+
 def write(path: Path, arrays: Mapping[str, np.ndarray], *, keep: bool) -> None:
     """Write an npz file, so that whatever happens an intact one remains.
 
     The file that was there is replaced at once, and kept as `previous_of` the path if
     ``keep`` says that it is worth it.
     """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+    temporary = _partial(path)
     try:
         with open(temporary, "xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -162,9 +198,10 @@ def _sync_folder(folder: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what was half written when a process was killed; try to write there."""
+    own = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}\.partial")
     for other in path.parent.iterdir():
-        if other.name.startswith(f"{path.name}.") and other.name.endswith(".partial"):
+        if own.fullmatch(other.name):
             other.unlink(missing_ok=True)
-    trial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+    trial = _partial(path)
     trial.touch(exist_ok=False)
     trial.unlink()

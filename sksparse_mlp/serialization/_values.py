@@ -28,6 +28,10 @@ FAMILIES: list[dict[str, Any]] = [
 MEMBERS: dict[str, Any] = {
     cls.__name__: cls for family in FAMILIES for cls in family.values()
 }
+# Reading text makes objects of up to so many times its bytes, and this much for the start.
+OBJECT_FACTOR, OBJECT_BYTES = 16, 2**20
+# At least what a value, list or object of JSON takes in Python.
+COSTS = {",": 33, "[": 56, "{": 200}
 # Kinds of NumPy values: booleans, integers, floats and text.
 KINDS = "biufU"
 LARGEST_CODE_POINT = 0x10FFFF
@@ -44,8 +48,16 @@ def dumps(value: Any) -> str:
 
 def loads(text: str) -> Any:
     """The value that `dumps` was given; ValueError if the text is not from there."""
+    n_bytes = sum(text.count(sign) * cost for sign, cost in COSTS.items())
+    if n_bytes > OBJECT_FACTOR * len(text) + OBJECT_BYTES:
+        raise ValueError("its JSON has more lists and objects than text")
     try:
-        return decoded(json.loads(text, parse_constant=_refuse_constant))
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+        )
     except RecursionError as error:
         raise ValueError("its JSON is nested too deeply") from error
 
@@ -105,16 +117,20 @@ def _encoded_array(array: np.ndarray) -> dict[str, Any]:
     return {"dtype": little.dtype.str, "shape": list(array.shape), "base64": data}
 
 
-def decoded(value: Any) -> Any:
-    """The value of which `encoded` made this."""
-    if isinstance(value, list):
-        return [decoded(item) for item in value]
-    if isinstance(value, dict):
-        if _stands_for_another(value):
-            ((name, content),) = value.items()
-            return _DECODERS[name](content)
-        return {key: decoded(item) for key, item in value.items()}
-    if type(value) is int and not _is_short(value):
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    """What `encoded` made this JSON object of, whose values are decoded already."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("its JSON has an object with a name twice")
+    if not _stands_for_another(value):
+        return value
+    ((name, content),) = pairs
+    return _DECODERS[name](content)
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not _is_short(value):
         raise ValueError("its JSON has an integer of more than 64 bits")
     return value
 
@@ -133,11 +149,11 @@ def _fields(content: Any, *names: str) -> list[Any]:
 def _items(content: Any) -> list[Any]:
     if not isinstance(content, list):
         raise ValueError("its JSON has no list where one should be")
-    return [decoded(item) for item in content]
+    return content
 
 
 def _float(content: Any) -> float:
-    if content not in ("nan", "inf", "-inf"):
+    if not (isinstance(content, str) and content in ("nan", "inf", "-inf")):
         raise ValueError(f"its JSON has {content!r:.100} for a float")
     return float(content)
 
@@ -151,7 +167,10 @@ def _dict(content: Any) -> dict[Any, Any]:
             pair[0] is None or isinstance(pair[0], bool | int | float | str | np.generic)
         ):
             raise ValueError("its JSON has a dict with a key that is no number or string")
-    return dict(pairs)
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("its JSON has a dict with a key twice")
+    return value
 
 
 def _array(content: Any) -> np.ndarray:
@@ -198,32 +217,32 @@ def _scalar(content: Any) -> Any:
 
 
 def _random_state(content: Any) -> np.random.RandomState:
-    state = decoded(content)
     generator, words, has_gauss, gauss = _fields(
-        state, "bit_generator", "state", "has_gauss", "gauss"
+        content, "bit_generator", "state", "has_gauss", "gauss"
     )
     key, position = _fields(words, "key", "pos")
     if not (
-        generator == "MT19937"
+        isinstance(generator, str)
+        and generator == "MT19937"
         and isinstance(key, np.ndarray)
         and (key.dtype, key.shape) == (np.dtype(np.uint32), (624,))
         and type(position) is int
         and 0 <= position <= key.size
-        and has_gauss in (0, 1)
         and type(has_gauss) is int
+        and has_gauss in (0, 1)
         and type(gauss) is float
     ):
         raise ValueError("its JSON has a state that RandomState does not have")
     random_state = np.random.RandomState(0)
-    random_state.set_state(state)
+    random_state.set_state(content)
     return random_state
 
 
 def _member(content: Any) -> BaseEstimator:
-    name, parameters = _fields(content, "class", "parameters")
+    name, values = _fields(content, "class", "parameters")
     if not (isinstance(name, str) and name in MEMBERS):
         raise ValueError(f"there is no class {name!r:.100} in this package's families")
-    cls, values = MEMBERS[name], decoded(parameters)
+    cls = MEMBERS[name]
     if not isinstance(values, dict) or sorted(values, key=str) != cls._get_param_names():
         raise ValueError(f"the parameters of {name} are not those that it has")
     member: BaseEstimator = cls(**values)
@@ -255,7 +274,8 @@ def decoded_stream(state: Any) -> dict[str, Any]:
     )
     words = dict(zip(("state", "inc"), _fields(words, "state", "inc"), strict=True))
     if not (
-        generator == "PCG64"
+        isinstance(generator, str)
+        and generator == "PCG64"
         and all(isinstance(word, str) and word.isdecimal() for word in words.values())
         and all(len(word) < 40 and int(word) < 2**128 for word in words.values())
         and int(words["inc"]) % 2 == 1

@@ -533,6 +533,36 @@ def test_failure_leaves_the_earlier_page(parts, tmp_path, monkeypatch, broken):
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_where_it_cannot_write_no_work_is_done(parts, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("work was done")
+
+    monkeypatch.setattr(_report, "_findings", refuse)
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "/dev/null"):
+        with pytest.raises(OSError, match="no regular file"):
+            report(*parts[:3], tmp_path / name)
+    with pytest.raises(OSError, match="too long"):
+        report(*parts[:3], tmp_path / ("x" * 250))
+
+    def denied(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", denied)
+    with pytest.raises(PermissionError):
+        report(*parts[:3], tmp_path / "page.html")
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_symbolic_link_stays_one(parts, tmp_path):
+    path, target = tmp_path / "page.html", tmp_path / "elsewhere.html"
+    path.symlink_to(target)
+    assert report(*parts[:3], path) == path
+    assert path.is_symlink()
+    assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_paths_that_cannot_be_written(parts, tmp_path):
     with pytest.raises(IsADirectoryError, match="is a folder"):
         report(*parts[:3], tmp_path)

@@ -38,13 +38,25 @@ def test_mean_weight_is_that_of_the_rows_that_take_part():
     assert samples.mean_weight() == pytest.approx(10 / 3)
 
 
+@pytest.mark.parametrize("factor", [1, 0.1, 1 / 3, 1e-30])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("weights", "expected"),
-    [([0, 2, 3], 5), ([1, 0.5, 1], np.inf), ([1, 1e-9, 1], np.inf)],
+    ("weights", "counts"),
+    [
+        ([2, 3, 2], [2, 3, 2]),
+        ([5, 5, 5], [1, 1, 1]),
+        ([1, 0.5, 1], [2, 1, 2]),
+        ([1, 1e-3, 1], None),
+        ([1, 1, 1.01], None),
+        ([4, 4, 3], None),
+    ],
 )
-def test_total_of_weights_is_finite_for_counts_only(weights, expected):
-    padded = np.r_[weights, np.full(N_SAMPLES - 3, 0.1)]
-    assert new_samples(weights=padded, rows=np.arange(3)).total_if_counts() == expected
+def test_counts_are_the_smallest_in_the_ratio_of_the_weights(
+    weights, counts, dtype, factor
+):
+    padded = (factor * np.r_[weights, np.full(N_SAMPLES - 3, 0.1)]).astype(dtype)
+    found = new_samples(weights=padded, rows=np.arange(3)).as_counts(10)
+    assert (found is None) if counts is None else found.tolist() == counts
 
 
 def training_data(samples):
@@ -62,8 +74,8 @@ def test_repetition_equals_weight_whatever_the_order(container):
     rows = rng.permutation(np.repeat(np.arange(N_SAMPLES), counts))
     written_out = new_samples(container(X), rows=rows)
     for actual, expected in zip(
-        training_data(weighted.repeated()),
-        training_data(written_out.repeated()),
+        training_data(weighted.repeated(counts[weighted.rows])),
+        training_data(written_out.repeated(np.ones(rows.size, int))),
         strict=True,
     ):
         np.testing.assert_array_equal(actual, expected)

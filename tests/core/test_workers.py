@@ -272,6 +272,45 @@ def test_ctrl_c_that_is_put_off_comes_at_the_end_at_last():
     assert steps == ["went on"]
 
 
+@pytest.mark.usefixtures("interruptible")
+def test_alarms_wait_as_ctrl_c_does():
+    def ring(*args):
+        raise TimeoutError
+
+    done, before = [], signal.signal(signal.SIGALRM, ring)
+    try:
+        with Workers(n_jobs=2) as workers:
+            with pytest.raises(TimeoutError):
+                workers.run(
+                    lambda member: (
+                        member.rank or signal.raise_signal(signal.SIGALRM),
+                        member.wait(),
+                        done.append(member.rank),
+                    ),
+                    MIN_WORK,
+                )
+            assert sorted(done) == [0, 1]
+            assert len(ranks_and_threads(workers, MIN_WORK)) == 2
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_that_was_forked_between_two_tasks_has_threads_of_its_own():
+    with Workers(n_jobs=3) as workers:
+        ranks_and_threads(workers, MIN_WORK)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            ranks = [rank for rank, _ in ranks_and_threads(workers, MIN_WORK)]
+            workers.__exit__()
+            os._exit(0 if ranks == [0, 1, 2] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(ranks_and_threads(workers, MIN_WORK)) == 3
+
+
 def test_ctrl_c_reaches_the_handler_that_was_set():
     received = []
     before = signal.signal(signal.SIGINT, lambda *args: received.append(args[0]))

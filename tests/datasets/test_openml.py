@@ -5,6 +5,7 @@ import hashlib
 import json
 import sys
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -122,6 +123,8 @@ def arff(X, y):
 def openml(server, monkeypatch):
     """Let the server be OpenML, with a data set; returns the answers it will give."""
     module = "sklearn.datasets._openml"
+    if hasattr(import_module(module), "_OPENML_PREFIX"):
+        pytest.skip("this scikit-learn names the parts of an address otherwise")
     for what in ("INFO", "FEATURES", "QUALITIES"):
         monkeypatch.setattr(f"{module}._DATA_{what}", f"{server.url}{what}/{{}}")
 

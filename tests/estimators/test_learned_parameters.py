@@ -396,8 +396,10 @@ def test_batch_norm_may_be_changed_between_fits(mlp, multiclass, fitted):
     model = mlp(batch_norm=fitted, warm_start=True).fit(X, y)
     model.set_params(batch_norm=not fitted)
     assert model.score(X, y) > 0.5
-    model.fit(X, y)
-    model.partial_fit(X, y)
+    for method in (model.fit, model.partial_fit):
+        with pytest.warns(UserWarning, match=r"batch_norm=.* has no effect"):
+            method(X, y)
+    assert [norm is not None for norm in model.batch_norms_] == [fitted] * 2
     assert np.isfinite(model.loss_curve_).all()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 from sksparse_mlp.activations import ACTIVATIONS, LeakyReLU
 from sksparse_mlp.core import kernels, workers
 
@@ -162,6 +162,34 @@ def test_other_shapes_are_refused_with_advice(mlp, multiclass, method, shape):
     match = r"X must have shape \(n_samples, 12\), got \(.*\); .*x.reshape\(1, -1\)"
     with pytest.raises(ValueError, match=match):
         getattr(predictor, method)(np.zeros(shape))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38, 1e200, 1e300])
+def test_what_the_estimator_refuses_is_refused(mlp, multiclass, value, dtype):
+    X, y = multiclass[0].astype(dtype), multiclass[1]
+    model = mlp().fit(X, y)
+    X = X.astype(np.float64)
+    X[3, 2] = value
+    for method in METHODS:
+        refused = []
+        for one in (model, model.predictor()):
+            try:
+                refused.append(not np.isfinite(getattr(one, method)(X)).all())
+            except ValueError:
+                refused.append(True)
+        assert refused in ([False, False], [True, True])
+    with pytest.raises(ValueError, match=r"complex|Complex"):
+        model.predictor().predict(X + 1j)
+
+
+def test_regressors_refuse_too(mlp, multiclass):
+    X, _ = multiclass
+    predictor = SparseMLPRegressor((8,), max_iter=1, random_state=0).fit(X, X).predictor()
+    with pytest.raises(ValueError, match="outputs overflow"):
+        predictor.predict(np.sign(X) * 1e308)
+    with pytest.raises(ValueError, match="X has NaN"):
+        predictor.predict(X * np.nan)
 
 
 def test_estimator_must_be_fitted():

@@ -134,7 +134,7 @@ class Stop:
         pass
 
     def on_fit_task_end(self, estimator, context):
-        if context.task_name == "epoch" and estimator.n_iter_ == 2:
+        if context.task_name == "epoch" and context.task_id == 1:
             raise StoppedError
 
 

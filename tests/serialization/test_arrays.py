@@ -1,17 +1,25 @@
 """Estimators come back from plain arrays as they were, and from nothing else."""
 
+import contextlib
 import hashlib
 import inspect
 import json
+import os
 import re
+import signal
+import time
+import tracemalloc
 import warnings
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -112,6 +120,7 @@ WAYS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:epsilon=0.2 leaves too few connections")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("way", WAYS)
 def test_estimator_comes_back_as_it_was(mlp, multiclass, tmp_path, way, dtype):
@@ -308,6 +317,7 @@ def test_other_programs_can_read_the_format(mlp, multiclass, tmp_path):
 
 
 def test_every_array_is_documented():
+    pytest.importorskip("sklearn.callback")
     entries = set(re.findall(r"^\| (`.*?) \|", FORMAT, re.MULTILINE))
     documented = " ".join(entries)
     for good in hostile.good_files():
@@ -451,7 +461,7 @@ CHANGES = {
     "neuron": ("training/neurons/0", lambda a: changed(a, -1, 99), "not grow within"),
     "json": ("history", lambda a: a[:-1], "history cannot be read"),
     "no-list": ("history", lambda a: text_array('{"dict": []}'), "holds no list"),
-    "no-records": ("history", lambda a: text_array("[1]"), "without the numbers"),
+    "no-records": ("history", lambda a: text_array("[1]"), "without what each has"),
     "version": ("version", lambda a: np.array(2), "version 2 .* up to 1; install a newer"),
     "format": ("format", lambda a: np.array("other"), "not in the format"),
 }
@@ -568,6 +578,7 @@ def test_subclasses_are_told_apart(mlp, multiclass):
 
 def test_damaged_and_forged_files_are_refused_or_sound():
     """A smaller run of ``python -m benchmarks.reliability.hostile``."""
+    pytest.importorskip("sklearn.callback")
     counts = Counter(hostile.trials(300, seed=5))
     assert {what for _, what in counts} <= {"refused", "accepted"}
     refused = Counter({name: n for (name, what), n in counts.items() if what == "refused"})
@@ -601,3 +612,121 @@ def test_members_with_parameters_of_their_own(mlp, multiclass, tmp_path):
     copy = there_and_back(model, tmp_path)
     assert type(copy.activation[0].slope) is np.float32
     assert copy.activation[1] == "st"
+
+
+# --- hostile files --------------------------------------------------------------------
+
+
+def small_record():
+    names = (*_arrays.COUNTED, *_arrays.MEASURED)
+    return dict.fromkeys(names, 1) | {"slopes": [None, 0.5, np.ones(3)], "extra": 2.0}
+
+
+RECORDS = {
+    "loss": [None, "1", float("nan"), float("inf"), True, [1.0]],
+    "epoch": [-1, 1.0, True, None],
+    "n_grown": [-1, 0.5],
+    "slopes": [None, 1.0, ["1"], [np.ones((2, 2))], [np.array(["a"])], [True]],
+    "validation_score": [None, "good", True],
+    "extra": ["text", None, [1], {"a": 1}, np.ones(2)],
+}
+
+
+def test_records_of_the_history_are_checked():
+    assert _arrays._history([small_record()]) is not None
+    for name, values in RECORDS.items():
+        for value in values:
+            with pytest.raises(ValueError, match=rf"history has [\s\S]* as '{name}'"):
+                _arrays._history([small_record() | {name: value}])
+    for name in (*_arrays.COUNTED, *_arrays.MEASURED, "slopes"):
+        record = small_record()
+        del record[name]
+        with pytest.raises(ValueError, match="history has records without"):
+            _arrays._history([record])
+    with pytest.raises(ValueError, match="history has"):
+        _arrays._history([small_record() | {3: 1.0}])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '[{"b": {"a": 1, "a": 1}}]',
+        '{"tuple": [1], "tuple": [2]}',
+        '{"dict": [[1, 2], [1, 3]]}',
+        '{"dict": [[1, 2], [true, 3]]}',
+    ],
+)
+def test_names_that_come_twice_are_refused(text):
+    with pytest.raises(ValueError, match=r"its JSON has .* twice"):
+        _values.loads(text)
+
+
+# `make nightly` asks for more.
+N_CASES = int(os.environ.get("CASES", "20"))
+PIECES = ["[]", "{}", '{"a":1}', "[[]]", '{"tuple":[]}', "1", "0.5", '""', '"abc"', "null"]
+
+
+@settings(max_examples=2 * N_CASES, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4), st.integers(0, 3))
+def test_reading_text_takes_memory_in_proportion(pieces, depth):
+    text = ",".join(pieces * (200_000 // len(pieces)))
+    text = "[" * (depth + 1) + text + "]" * (depth + 1)
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):
+        assert _values.loads(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= (_values.OBJECT_FACTOR + 4) * len(text) + 2 * _values.OBJECT_BYTES
+
+
+def test_time_grows_with_the_number_of_layers(mlp, multiclass):
+    def seconds(n_layers):
+        model = mlp(hidden_layer_sizes=[3] * n_layers, max_iter=1).fit(*multiclass)
+        arrays = dict(reversed(model.export_arrays().items()))
+        started = time.perf_counter()
+        SparseMLPClassifier.from_arrays(arrays)
+        return time.perf_counter() - started
+
+    seconds(3)
+    assert seconds(800) < 10 * max(seconds(200), 0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path / "pipe.npz", "/dev/zero"):
+        with pytest.raises(ValueError, match="it is no regular file"):
+            SparseMLPClassifier.from_arrays(path)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there are no alarms")
+def test_an_alarm_while_a_file_is_read_is_no_damage(mlp, multiclass, tmp_path, monkeypatch):
+    def ring(*args):
+        raise TimeoutError("alarm")
+
+    np.savez(tmp_path / "network.npz", **mlp().fit(*multiclass).export_arrays())
+    named_array = _npz._named_array
+    monkeypatch.setattr(
+        _npz,
+        "_named_array",
+        lambda *args: signal.raise_signal(signal.SIGALRM) or named_array(*args),
+    )
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with pytest.raises(TimeoutError, match="alarm"):
+            SparseMLPClassifier.from_arrays(tmp_path / "network.npz")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_memory_mapped_networks_are_exported(mlp, multiclass, tmp_path):
+    model = mlp().fit(*multiclass)
+    joblib.dump(model, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    arrays = mapped.export_arrays()
+    assert all(type(array) is np.ndarray for array in arrays.values())
+    copy = SparseMLPClassifier.from_arrays(arrays)
+    assert np.array_equal(
+        copy.predict_proba(multiclass[0]), model.predict_proba(multiclass[0])
+    )

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from sksparse_mlp._sklearn import check_matplotlib_support
 
 # Of a column of a paper, in inches.
 WIDTH = 3.3

@@ -1,0 +1,149 @@
+"""What comes from outside, before anything is computed with it: data and sample weights."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import validate_data
+
+# What networks compute with.
+DENSE_OR_CSR: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "dtype": (np.float64, np.float32),
+    "order": "C",
+}
+
+
+def validated(estimator: Any, X: Any, *args: Any, **options: Any) -> Any:
+    """As scikit-learn's `validate_data`, with the indices of sparse data checked too.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Has, or gets, `n_features_in_` and `feature_names_in_`.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    *args : array-like or sparse matrix
+        The targets, if there are any.
+    **options : dict
+        Passed on; `DENSE_OR_CSR` are set.
+
+    Raises
+    ------
+    ValueError
+        As `validate_data` and `sound`.
+    """
+    targets = (sound(y, "y") for y in args)
+    return validate_data(estimator, sound(X, "X"), *targets, **options | DENSE_OR_CSR)
+
+
+def sound(data: Any, name: str = "X") -> Any:
+    """The data; of a sparse matrix a view whose indices are sure to lie within it.
+
+    SciPy converts and slices sparse matrices without looking at their indices, which may
+    have been edited or have come from a file, and so does compiled code.
+
+    Parameters
+    ----------
+    data : object
+        Anything but a sparse matrix is returned as it is.
+    name : str
+        What errors call it.
+
+    Raises
+    ------
+    ValueError
+        If indices are out of range or not whole numbers, or the arrays of the matrix do
+        not fit each other.
+    """
+    if not sparse.issparse(data) or data.ndim != 2:
+        return data
+    try:
+        return _checked(data)
+    except (ValueError, IndexError, TypeError) as error:
+        raise ValueError(
+            f"{name} is a {data.format.upper()} matrix whose parts do not fit each other: "
+            f"{error}. Make it anew, for instance from its rows, columns and values."
+        ) from error
+
+
+def _checked(data: Any) -> Any:
+    """This matrix, or one of the same arrays, if its indices lie within it."""
+    if data.format not in ("csr", "csc", "bsr", "coo"):
+        return _checked(data.tocsr())
+    kind = "array" if isinstance(data, sparse.sparray) else "matrix"
+    made = getattr(sparse, f"{data.format}_{kind}")
+    if data.format == "coo":
+        # Its constructor compares the coordinates to the shape.
+        coords = tuple(_whole(part) for part in (data.row, data.col))
+        return made((np.asarray(data.data), coords), shape=data.shape)
+    indices, indptr = _whole(data.indices), _whole(data.indptr)
+    _check_compressed(data, indices, indptr)
+    if data.format != "bsr" and indices.size == indptr[-1] and _are_plain(data):
+        return data
+    values = np.asarray(data.data)
+    return made((values, indices, indptr), shape=data.shape, copy=False)
+
+
+def _whole(given: Any) -> np.ndarray:
+    indices: np.ndarray = np.asarray(given)
+    if indices.dtype.kind not in "iu":
+        raise ValueError(f"indices of dtype {indices.dtype} are no whole numbers")
+    return indices
+
+
+def _are_plain(data: Any) -> bool:
+    """Whether the arrays of a matrix are as SciPy makes them."""
+    arrays = (data.data, data.indices, data.indptr)
+    same = data.indices.dtype == data.indptr.dtype and data.indices.dtype in ("i4", "i8")
+    return same and all(type(array) is np.ndarray for array in arrays)
+
+
+def _check_compressed(data: Any, indices: np.ndarray, indptr: np.ndarray) -> None:
+    """Raise a ValueError unless the indices are those of such a matrix.
+
+    SciPy's own check does not look further where `indptr` ends below zero, and takes
+    longer than a small network.
+    """
+    blocks = data.blocksize if data.format == "bsr" else (1, 1)
+    sizes = [n // b for n, b in zip(data.shape, blocks, strict=True)]
+    n_rows, n_columns = sizes[::-1] if data.format == "csc" else sizes
+    if indptr.size != n_rows + 1 or indptr[0] != 0:
+        raise ValueError(f"indptr must have {n_rows + 1} numbers from 0 on")
+    if (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("indptr does not grow from row to row")
+    if not indptr[-1] <= indices.size == len(data.data):
+        raise ValueError(
+            f"indptr ends at {indptr[-1]}, and there are {indices.size} indices and "
+            f"{len(data.data)} values"
+        )
+    used = indices[: indptr[-1]]
+    if used.size and not (used.min() >= 0 and used.max() < n_columns):
+        raise ValueError(f"indices must be from 0 to {n_columns - 1}")
+
+
+def in_reach(weights: np.ndarray) -> np.ndarray:
+    """Weights times the power of two that brings the largest between 1/2 and 1.
+
+    Exact, and no product of such weights leaves the range of float64.
+    """
+    _, exponent = np.frexp(weights.max(initial=0.0))
+    scaled: np.ndarray = np.ldexp(weights, -exponent)
+    return scaled
+
+
+def relative(weights: np.ndarray) -> np.ndarray:
+    """Weights whose mean over those that are positive is 1.
+
+    No common factor changes them but by rounding; equal weights become 1 exactly.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n,), dtype float64
+        Finite and not negative.
+    """
+    largest = weights.max(initial=0.0)
+    if largest == 0:
+        return weights
+    scaled = in_reach(weights) / in_reach(largest)
+    normalised: np.ndarray = scaled / scaled[scaled > 0].mean()
+    return normalised
