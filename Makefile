@@ -21,6 +21,7 @@ test: $(VENV)/test.installed
 
 # Every kernel, and small fits of every kind, with each index compared to its array's bounds.
 CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py \
+	tests/core/test_program.py \
 	tests/estimators/test_border.py tests/estimators/test_transactions.py \
 	tests/test_determinism.py::test_results_are_those_that_were_kept
 

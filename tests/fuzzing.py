@@ -571,6 +571,7 @@ def defects(target):
 EXPECTED_WARNINGS = [
     ("Training stopped after", ConvergenceWarning, ""),
     ("No connection can grow, because every layer is full", UserWarning, ""),
+    ("epsilon=.* leaves too few connections", UserWarning, ""),
     ("The number of unique classes is greater than 50%", UserWarning, ""),
     ("A column-vector y was passed", DataConversionWarning, ""),
     ("X (has|does not have valid) feature names", UserWarning, ""),

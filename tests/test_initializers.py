@@ -166,9 +166,10 @@ def test_edge_of_chaos_of_the_first_layer_brings_features_to_the_variance(q):
     for fan_in, weights in weights_by_fan_in(layer):
         assert_normal(weights, (q - point.sigma_b2) / fan_in)
     assert_normal(layer.bias, point.sigma_b2)
-    z = np.empty((FAN_INS.size, 1))
-    layer.forward(np.ones((N_INPUTS, 1)), z, 0, FAN_INS.size)
-    assert_normal(z[FAN_INS > 0], q)
+    # Rows are of whole vectors.
+    z = np.empty((FAN_INS.size, 16))
+    layer.forward(np.ones((N_INPUTS, 16)), z, 0, FAN_INS.size)
+    assert_normal(z[FAN_INS > 0, :1], q)
 
 
 def test_edge_of_chaos_without_bias_variance_leaves_biases_at_zero():

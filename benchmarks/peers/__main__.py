@@ -13,6 +13,7 @@ from benchmarks.peers import (
     batches,
     break_even,
     epochs,
+    fits,
     kernels,
     overhead,
     report,
@@ -29,6 +30,7 @@ SECTIONS = {
     "roofline": roofline.measure,
     "batches": batches.measure,
     "overhead": overhead.measure,
+    "fits": fits.measure,
     "startup": startup.measure,
 }
 

@@ -18,7 +18,7 @@ MADELON = TASKS["madelon"]
 MOST_LATENCY = 100
 TEXT = """An update of {sizes} with batch {batch} computes next to nothing: its time is
 what Python and the calls of jitted functions take, as in every larger network of as many
-layers. It has {n_calls:.0f} such calls ({calls}). Times are those of an epoch in
+layers. An epoch has {n_calls:.0f} such calls ({calls}). Times are those of an epoch in
 `history_` over its updates, and medians of single predictions."""
 
 
@@ -61,7 +61,7 @@ def _update(model, X, y):
 
 
 def _jitted_calls(model, X, y):
-    """How often an update calls each jitted function."""
+    """How often an epoch calls each jitted function."""
     counts = Counter()
 
     def counting(name, function):
@@ -77,9 +77,7 @@ def _jitted_calls(model, X, y):
                 patch = mock.patch.object(kernels, name, counting(name, function))
                 stack.enter_context(patch)
         model.partial_fit(X, y)
-    n_updates = len(X) / model.batch_size
-    # Calls once per epoch are none of an update's.
-    return {k: round(n / n_updates) for k, n in counts.items() if n >= n_updates}
+    return dict(counts)
 
 
 def _predictions():

@@ -16,8 +16,7 @@ Written by `python -m benchmarks.reliability` from the figures in `docs/reliabil
 of which is made by the command above its table. `make test` holds the same on fewer cases;
 it also runs the kernels uncompiled, and with every index compared to its array's bounds.
 `make test-oldest` runs the tests with the oldest versions of the dependencies that are
-allowed, all but two: one measures SciPy's memory, and in the other Numba's older compiler
-rounds float32 otherwise. `make nightly` runs thousands of random
+allowed, all but one, which measures SciPy's memory. `make nightly` runs thousands of random
 cases, and every scenario of threads and processes several times; `make audit` looks for
 known vulnerabilities in what is installed.\
 """
@@ -34,7 +33,7 @@ SECTIONS = {
         "Attacks",
         "Programs that are meant to break it, each in a process of its own: how many ended "
         "as they should (sound), failed or answered otherwise (wrong), ended the process, "
-        "or did not end. Before: as it was when this work began.",
+        "or did not end. Before: version 0.1.0.",
     ),
     "kills": (
         "Kills survived",

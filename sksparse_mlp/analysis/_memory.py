@@ -31,7 +31,8 @@ class MemoryFootprint:
         One copy of what is learned. On top of `training_bytes`, `fit` keeps one to go
         back to, should training diverge, and another with `early_stopping`.
     activation_bytes_per_sample : int
-        Activations and their gradients, per sample of a training batch.
+        Activations and their gradients, per sample of a training batch; batches are
+        rounded up to 16 samples, 8 in float64.
     n_connections : int
         Weights that exist.
     n_parameters : int

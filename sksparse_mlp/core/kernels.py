@@ -241,7 +241,7 @@ def _add_row_products(totals, d, row, x, inputs):
         )
         totals = add_products(totals, of_row, x, inputs, s)
         s += 4 * step
-    while s < x.shape[1]:
+    while s + step <= x.shape[1]:
         totals = add_products(totals, (load(d, row, s),), x, inputs, s)
         s += step
     return totals
@@ -250,6 +250,7 @@ def _add_row_products(totals, d, row, x, inputs):
 @inlined
 def _row_dots(dz, row, x, indices, k, end, dots, j):
     """Put dz[row] . x[indices[k]] for the connections ``[k, end)`` to dots[j] and on."""
+    first, n_whole = k, x.shape[1] - x.shape[1] % lanes(x)
     zero = splat(dz.dtype.type(0.0))
     four = (zero, zero, zero, zero)
     while k + 8 <= end:
@@ -265,6 +266,12 @@ def _row_dots(dz, row, x, indices, k, end, dots, j):
         put_sums(dots, j, _add_row_products((zero,), dz, row, x, (_at(indices, k),)))
         k += 1
         j += 1
+    # Rows of the engine's own arrays are whole vectors; others have a rest.
+    for i in range(first, end if n_whole < x.shape[1] else first):
+        place = j - (end - i)
+        dots[place] = _add_rest(
+            dots[place], dz, row, x, _at(indices, i), n_whole, x.shape[1]
+        )
 
 
 @kernel
@@ -279,7 +286,6 @@ def sum_of_squares(values):
 @kernel
 def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop):
     """Gradient of the loss for the connections and biases of rows ``[start, stop)``."""
-    _check_rows(x)
     for row in range(start, stop):
         bias_gradient[row] = _sum(dz, np.uint64(row))
         k, end = indptr[row], indptr[row + 1]
@@ -311,7 +317,6 @@ def add_product(weights, x, z, start, stop):
 @kernel
 def product_gradient(x, dz, gradient):
     """Gradient of the loss for all pairs: ``gradient[j, i]`` is ``dz[j] . x[i]``."""
-    _check_rows(x)
     inputs = np.arange(x.shape[0])
     for row in range(dz.shape[0]):
         _row_dots(dz, np.uint64(row), x, inputs, 0, inputs.size, gradient[row], 0)
@@ -372,7 +377,6 @@ def sgd_step(
     cast = weights.dtype.type
     rate, momentum, alpha = cast(rate), cast(momentum), cast(alpha)
     scale, tiny = cast(scale), cast(tiny)
-    _check_rows(x)
     # All products come before the updates, which vectorise then.
     dots = _room_for_dots(indptr, start, stop, weights)
     row = start
@@ -412,7 +416,6 @@ def adam_step(
     rate, beta_1, beta_2 = cast(rate), cast(beta_1), cast(beta_2)
     epsilon = cast(max(epsilon, tiny))
     alpha, scale, tiny = cast(alpha), cast(scale), cast(tiny)
-    _check_rows(x)
     dots = _room_for_dots(indptr, start, stop, weights)
     row = start
     while row < stop:
@@ -979,7 +982,6 @@ def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):
 
     ``sizes`` is (rows, n_in); a position is taken by a connection that is kept.
     """
-    _check_rows(x)
     inputs = np.arange(x.shape[0])
     for row in range(start, stop):
         target = row - start
@@ -1081,7 +1083,6 @@ def free_positions(ranks, taken, positions):
 @kernel
 def add_weight_gradient(indptr, indices, x, dz, gradient, start, stop):
     """Add to the gradient for the connections of rows ``[start, stop)``."""
-    _check_rows(x)
     dots = _room_for_dots(indptr, start, stop, gradient)
     row = start
     while row < stop:

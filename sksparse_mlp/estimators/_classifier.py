@@ -321,7 +321,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
     def _labels(self) -> np.ndarray:
         """The labels in the order of the outputs; `classes_` may have been edited."""
         labels = np.asarray(self.classes_)
-        if labels.ndim != 1 or np.unique(labels).size < labels.size:
+        if labels.ndim != 1 or len(set(labels.tolist())) < labels.size:
             raise ValueError(
                 "classes_ must be an array of different labels, one per class, got "
                 f"{self.classes_!r}."

@@ -67,22 +67,21 @@ def sound(data: Any, name: str = "X") -> Any:
 
 
 def _checked(data: Any) -> Any:
-    """A matrix like this one, made anew of the same arrays by SciPy's own checks."""
+    """This matrix, or one of the same arrays, if its indices lie within it."""
+    if data.format not in ("csr", "csc", "bsr", "coo"):
+        return _checked(data.tocsr())
     kind = "array" if isinstance(data, sparse.sparray) else "matrix"
     made = getattr(sparse, f"{data.format}_{kind}")
     if data.format == "coo":
         # Its constructor compares the coordinates to the shape.
         coords = tuple(_whole(part) for part in (data.row, data.col))
         return made((np.asarray(data.data), coords), shape=data.shape)
-    if data.format not in ("csr", "csc", "bsr"):
-        return _checked(data.tocsr())
     indices, indptr = _whole(data.indices), _whole(data.indptr)
-    # Which SciPy does not look at where it seems to end before it begins.
-    if (indptr[1:] < indptr[:-1]).any():
-        raise ValueError("indptr does not grow from row to row")
-    fresh = made((np.asarray(data.data), indices, indptr), shape=data.shape, copy=False)
-    fresh.check_format(full_check=True)
-    return fresh
+    _check_compressed(data, indices, indptr)
+    if data.format != "bsr" and indices.size == indptr[-1] and _are_plain(data):
+        return data
+    values = np.asarray(data.data)
+    return made((values, indices, indptr), shape=data.shape, copy=False)
 
 
 def _whole(given: Any) -> np.ndarray:
@@ -90,6 +89,36 @@ def _whole(given: Any) -> np.ndarray:
     if indices.dtype.kind not in "iu":
         raise ValueError(f"indices of dtype {indices.dtype} are no whole numbers")
     return indices
+
+
+def _are_plain(data: Any) -> bool:
+    """Whether the arrays of a matrix are as SciPy makes them."""
+    arrays = (data.data, data.indices, data.indptr)
+    same = data.indices.dtype == data.indptr.dtype and data.indices.dtype in ("i4", "i8")
+    return same and all(type(array) is np.ndarray for array in arrays)
+
+
+def _check_compressed(data: Any, indices: np.ndarray, indptr: np.ndarray) -> None:
+    """Raise a ValueError unless the indices are those of such a matrix.
+
+    SciPy's own check does not look further where `indptr` ends below zero, and takes
+    longer than a small network.
+    """
+    blocks = data.blocksize if data.format == "bsr" else (1, 1)
+    sizes = [n // b for n, b in zip(data.shape, blocks, strict=True)]
+    n_rows, n_columns = sizes[::-1] if data.format == "csc" else sizes
+    if indptr.size != n_rows + 1 or indptr[0] != 0:
+        raise ValueError(f"indptr must have {n_rows + 1} numbers from 0 on")
+    if (indptr[1:] < indptr[:-1]).any():
+        raise ValueError("indptr does not grow from row to row")
+    if not indptr[-1] <= indices.size == len(data.data):
+        raise ValueError(
+            f"indptr ends at {indptr[-1]}, and there are {indices.size} indices and "
+            f"{len(data.data)} values"
+        )
+    used = indices[: indptr[-1]]
+    if used.size and not (used.min() >= 0 and used.max() < n_columns):
+        raise ValueError(f"indices must be from 0 to {n_columns - 1}")
 
 
 def in_reach(weights: np.ndarray) -> np.ndarray:

@@ -74,7 +74,8 @@ def _matrix(coef: Any, name: str) -> Any:
         )
     if coef.dtype.kind not in "biuf":
         raise ValueError(f"{name} must have real numbers, got dtype {coef.dtype}.")
-    return sparse.csr_array(sound(coef, name))
+    checked = sound(coef, name)
+    return checked if type(checked) is sparse.csr_array else sparse.csr_array(checked)
 
 
 def _check_sizes(estimator: Any, shapes: list[tuple[int, int]], n_outputs: int) -> None:
@@ -100,14 +101,15 @@ def _check_sizes(estimator: Any, shapes: list[tuple[int, int]], n_outputs: int) 
 
 
 def _numbers(
-    values: Any, name: str, dtype: np.dtype, shape: tuple[int, ...], why: str = ""
+    values: Any, name: str, dtype: np.dtype, shape: tuple[int, ...], of: Any = None
 ) -> np.ndarray:
     """A plain copy of an array of real numbers of this shape."""
     array = np.asarray(values)
     if array.shape != shape or array.dtype.kind not in "biuf":
+        why = f" {of!r} has these. If activation was changed after fit, fit again."
         raise ValueError(
             f"{name} has shape {array.shape} and dtype {array.dtype}, but real numbers of "
-            f"shape {shape} are needed.{why}"
+            f"shape {shape} are needed.{'' if of is None else why}"
         )
     return np.array(array, dtype, order="C")
 
@@ -129,8 +131,8 @@ def _unit(
     """The activation and batch normalisation after a layer."""
     dtype, n_neurons = layer.weights.dtype, layer.n_out
     shape = activation.initial_parameters(k + 1, n_neurons, dtype).shape
-    why = f" {activation!r} has these. If activation was changed after fit, fit again."
-    values = _numbers(parameters, f"activation_parameters_[{k}]", dtype, shape, why)
+    name = f"activation_parameters_[{k}]"
+    values = _numbers(parameters, name, dtype, shape, of=activation)
     return Hidden(activation, values, n_neurons, _norm(k, norm, n_neurons, dtype))
 
 

@@ -100,8 +100,8 @@ def _description_of_targets(estimator: Any) -> dict[str, Any]:
     if isinstance(estimator, RegressorMixin):
         return {"target_shape": list(estimator._target_shape)}
     if estimator.multilabel_:
-        return {"n_labels": estimator.classes_.size}
-    return {"classes_are_objects": estimator.classes_.dtype.kind == "O"}
+        return {"n_labels": len(estimator.classes_)}
+    return {"classes_are_objects": np.asarray(estimator.classes_).dtype.kind == "O"}
 
 
 def encoded_parameters(estimator: Any) -> dict[str, str]:
