@@ -193,7 +193,7 @@ def test_history_has_one_plain_record_per_epoch(mlp, multiclass, early_stopping)
     keys = {"epoch", "loss", "zeta", "n_pruned", "n_grown", "turnover"}
     keys |= {"evolution_seconds", "n_connections", "n_inputs"}
     keys |= {"learning_rate", "slopes", "seconds"}
-    keys |= {"validation_score"} if early_stopping else set()
+    keys |= {"validation_score", "validation_loss"} if early_stopping else set()
     assert [set(record) for record in model.history_] == [keys] * 4
     assert [record["epoch"] for record in model.history_] == [0, 1, 2, 3]
     assert json.loads(json.dumps(model.history_)) == model.history_
@@ -286,6 +286,7 @@ def test_early_stopping_restores_weights_and_pattern_of_the_best_epoch(
     record = recorder()
     model = mlp(
         early_stopping=True,
+        scoring="accuracy",
         validation_fraction=0.3,
         evolve_every=evolve_every,
         n_iter_no_change=5,
