@@ -24,7 +24,7 @@ prediction. Only splits that all models have are compared.
 ## When to use something else
 
 - Where there are only some hundred samples of very many features, linear models are as
-  good and a hundred times faster; the cross-fitted classifier gives them most of the
+  good or better, and much faster; the cross-fitted classifier gives them most of the
   weight there by itself.
 - Where targets depend on single features by thresholds, as in many tables of
   measurements, gradient boosting learns the same in less time.

@@ -10,7 +10,12 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
+from sksparse_mlp import (
+    SparseMLPClassifier,
+    SparseMLPClassifierCV,
+    SparseMLPRegressor,
+    SparseMLPRegressorCV,
+)
 
 
 def as_float32(X):
@@ -61,6 +66,9 @@ class Float32Regressor(SparseMLPRegressor):
         return super().predict(as_float32(X)).astype(np.float64)
 
 
+# Few features make every layer full.
+SMALL = {"hidden_layer_sizes": (12, 8), "zeta": 0, "learning_rate_init": 0.01}
+SMALL |= {"max_iter": 30}
 CONFIGS = {
     "default": SparseMLPClassifier(),
     "adam": SparseMLPClassifier(solver="adam", max_iter=50, learning_rate_init=0.01),
@@ -85,6 +93,8 @@ CONFIGS = {
         early_stopping=True, validation_fraction=0.3, learning_rate_init=0.01
     ),
     "regressor_float32": Float32Regressor(learning_rate_init=0.01),
+    "cross_fitted": SparseMLPClassifierCV(SparseMLPClassifier(**SMALL), cv=3),
+    "regressor_cross_fitted": SparseMLPRegressorCV(SparseMLPRegressor(**SMALL), cv=3),
 }
 
 
