@@ -16,7 +16,7 @@ from benchmarks.peers.timing import interleave, once, spread
 from sksparse_mlp.topology import RandomGrowth
 
 # Times that an epoch of PyTorch with full layers should take, one thread each.
-WANTED = {"madelon": 6, "isolet": 3, "mnist": 7, "wide": 15}
+WANTED = {"madelon": 12, "isolet": 6, "mnist": 11, "wide": 19}
 MOST_EVOLUTION = 0.05
 # Samples and epochs that show whether a program learns.
 N_SAMPLES, N_EPOCHS = 512, 6
