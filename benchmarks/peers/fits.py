@@ -24,8 +24,9 @@ PROGRAMS = {
 }
 SMALL = {"cancer": load_breast_cancer, "digits": load_digits, "wine": load_wine}
 TEXT = """CPU seconds of `fit` with all defaults, until each program stops by itself, on
-standardised float32 samples: medians of {repeats} seeds, of ISOLET one, one thread. *Ratio* is this
-package over `MLPClassifier`, whose one hidden layer of 100 neurons is a smaller network."""
+standardised float32 samples: medians of {repeats} seeds, of ISOLET one, one thread.
+*Ratio* is this package over `MLPClassifier`, whose one hidden layer of 100 neurons is a
+smaller network."""
 
 
 def measure(options) -> Section:
