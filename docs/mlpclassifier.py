@@ -60,8 +60,9 @@ REMARKS = {
     "warm_start": "the same, with the evolved topology",
     "momentum": SAME,
     "nesterovs_momentum": SAME,
-    "early_stopping": "the same, and the best epoch's topology comes back with its weights",
-    "validation_fraction": SAME,
+    "early_stopping": "watches the loss, or `scoring`; the best epoch's topology comes "
+    "back with its weights",
+    "validation_fraction": "the same; `fit` also takes `X_val` and `y_val`",
     "beta_1": SAME,
     "beta_2": SAME,
     "epsilon": "**another meaning**: connections per neuron here, Adam's stabiliser there",
@@ -83,6 +84,7 @@ REMARKS = {
     "class_weight": "as in scikit-learn's other classifiers",
     "record": "what `history_` has besides the usual",
     "n_jobs": "threads of one fit",
+    "scoring": "what early stopping watches: the loss; there always the score",
 }
 
 

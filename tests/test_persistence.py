@@ -8,7 +8,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from sksparse_mlp import SparseMLPRegressor, SparseMLPSelector
+from sksparse_mlp import (
+    SparseMLPClassifierCV,
+    SparseMLPRegressor,
+    SparseMLPRegressorCV,
+    SparseMLPSelector,
+)
 from sksparse_mlp._names import TRUSTED_BEFORE
 from sksparse_mlp.analysis import (
     ActivationDistributions,
@@ -42,6 +47,15 @@ def regressor(mlp, X, y):
     return SparseMLPRegressor(epsilon=3, max_iter=2, random_state=0).fit(X, X[:, :2])
 
 
+def cross_fitted(mlp, X, y):
+    return SparseMLPClassifierCV(mlp(), cv=2, random_state=0).fit(X, CLASSES[y])
+
+
+def cross_fitted_regressor(mlp, X, y):
+    network = SparseMLPRegressor(epsilon=3, max_iter=2, random_state=0)
+    return SparseMLPRegressorCV(network, cv=2, random_state=0).fit(X, X[:, 0])
+
+
 def selector(mlp, X, y):
     return SparseMLPSelector(mlp(), n_features_to_select=5).fit(X, y)
 
@@ -72,6 +86,8 @@ KINDS = [
     continued,
     multilabel,
     regressor,
+    cross_fitted,
+    cross_fitted_regressor,
     selector,
     pipeline,
     layer_activations,

@@ -303,15 +303,15 @@ def test_early_stopping_restores_those_of_the_best_epoch(
     mlp, multiclass, activation, batch_norm, recorder, same_network
 ):
     X, y = multiclass
-    y = np.random.default_rng(0).permutation(y)  # scores go up and down
+    y = np.random.default_rng(0).permutation(y)  # losses go up and down
     record = recorder()
     model = mlp(
         activation=activation, batch_norm=batch_norm, early_stopping=True, max_iter=12,
         learning_rate_init=0.05, validation_fraction=0.3,
     )  # fmt: skip
     model.set_callbacks(record).fit(X, y)
-    scores = model.validation_scores_
-    best = max(range(12), key=lambda epoch: (scores[epoch], epoch))
+    losses = [r["validation_loss"] for r in model.history_]
+    best = min(range(12), key=lambda epoch: (losses[epoch], -epoch))
     assert best < 11, "the last epoch is the best, so that nothing is restored"
     assert_same(model, record.epochs[best], same_network)
     with pytest.raises(AssertionError):
