@@ -8,42 +8,31 @@ refused.
 import copy
 import math
 import os
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
 
 from sksparse_mlp.core.network import Network
-from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.serialization import _npz
+from sksparse_mlp.serialization._continuing import training_arrays, training_state
+from sksparse_mlp.serialization._reader import INDEX, Reader, text_array, whole
 from sksparse_mlp.serialization._values import (
     check_values,
-    decoded_stream,
     dumps,
-    encoded_stream,
     known_dtype,
     later_parameters,
-    loads,
 )
 
 Estimator = TypeVar("Estimator")
-Shape: TypeAlias = tuple[int | None, ...]
 
 FORMAT, VERSION = "sksparse_mlp", 1
 NORM_ARRAYS = ("gain", "shift", "mean", "variance")
-SOLVERS: dict[str, Any] = {cls.__name__: cls for cls in OPTIMIZERS.values()}
-INDEX, FLOAT = ("<i4", "<i8"), ("<f4", "<f8")
-# What the description of a training has.
-WHOLE = ("epoch", "n_updates", "n_seen")
-COUNTERS = ("optimizer", "learning_rate_factor", "patience", *WHOLE)
-OTHERS = ("n_connections", "data_stream", "topology_stream", "n_skip_updates")
 # What every record of the history has that is counted, or measured; whatever else it has,
 # beside the slopes, is a number too.
 COUNTED = ("epoch", "n_pruned", "n_grown", "n_connections", "n_inputs")
@@ -72,7 +61,7 @@ def estimator_arrays(estimator: Any) -> dict[str, np.ndarray]:
     arrays = {
         "format": np.array(FORMAT),
         "version": np.array(VERSION),
-        "metadata": _text(
+        "metadata": text_array(
             {
                 "estimator": type(estimator).__name__,
                 "n_iter": int(estimator.n_iter_),
@@ -80,7 +69,7 @@ def estimator_arrays(estimator: Any) -> dict[str, np.ndarray]:
             }
         ),
         "parameters": _parameters_text(estimator),
-        "history": _text(list(estimator.history_)),
+        "history": text_array(list(estimator.history_)),
     }
     if estimator._has_single_labels:
         arrays["classes"] = plain_labels(estimator.classes_, "classes_")
@@ -91,7 +80,7 @@ def estimator_arrays(estimator: Any) -> dict[str, np.ndarray]:
         arrays["support"] = estimator.support_
     arrays |= network_arrays(network)
     if hasattr(estimator, "_training"):
-        arrays |= _training_arrays(estimator._training, network)
+        arrays |= training_arrays(estimator._training, network)
     return arrays
 
 
@@ -121,18 +110,7 @@ def encoded_parameters(estimator: Any) -> dict[str, str]:
 
 def _parameters_text(estimator: Any) -> np.ndarray:
     encoded_parameters(estimator)
-    return _text(estimator.get_params(deep=False))
-
-
-def _skip_shapes(network: Network) -> dict[int, tuple[int, int]]:
-    """Shapes of the skip matrices that a network has in training, by layer."""
-    layers = enumerate(network.layers)
-    return {k: (network.sizes[-1], la.n_in) for k, la in layers if not la.is_full}
-
-
-def _text(value: Any) -> np.ndarray:
-    """JSON text as an array of its UTF-8 bytes."""
-    return np.frombuffer(dumps(value).encode(), np.uint8)
+    return text_array(estimator.get_params(deep=False))
 
 
 def plain_labels(values: np.ndarray, name: str) -> np.ndarray:
@@ -175,116 +153,7 @@ def network_arrays(network: Network, prefix: str = "") -> dict[str, np.ndarray]:
     return arrays
 
 
-def _training_arrays(state: dict[str, Any], network: Network) -> dict[str, np.ndarray]:
-    """What `Training.state` gave; slots only where they still fit the network."""
-    network.take_slots(state["slots"])
-    evolution, skips = state["evolution"], state["skips"]
-    if skips is not None:
-        shapes = {k: matrix.shape for k, matrix in skips["matrices"].items()}
-        skips = skips if shapes == _skip_shapes(network) else None
-    description = {
-        **{name: state[name] for name in COUNTERS},
-        "n_connections": evolution["n_connections"],
-        "data_stream": encoded_stream(state["data_rng"]),
-        "topology_stream": encoded_stream(evolution["rng"]),
-        "n_skip_updates": None if skips is None else skips["n_updates"],
-    }
-    values = {}
-    for k, layer in enumerate(network.layers):
-        for j, (weights, biases) in enumerate(layer.slots):
-            values[f"training/layers/{k}/slots/{j}/weights"] = weights
-            values[f"training/layers/{k}/slots/{j}/biases"] = biases
-    for k, unit in enumerate(network.hidden):
-        for j, slots in enumerate(unit.slots):
-            values[f"training/hidden/{k}/slots/{j}"] = slots
-    for k in [] if skips is None else skips["matrices"]:
-        values[f"training/skips/{k}/matrix"] = skips["matrices"][k]
-        values[f"training/skips/{k}/slots"] = skips["slots"][k]
-    return {
-        "training/state": _text(description),
-        **{
-            f"training/neurons/{k}": neurons for k, neurons in enumerate(evolution["alive"])
-        },
-        # Weights that were edited may have got another dtype.
-        **{name: array.astype(network.dtype, copy=False) for name, array in values.items()},
-    }
-
-
 # --- reading --------------------------------------------------------------------------
-
-
-class Reader:
-    """Hands out the arrays of a dict once each, and so empties it."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]):
-        self._names = sorted(arrays)
-        self._left = arrays
-
-    def has(self, prefix: str) -> bool:
-        """Whether there are, or have been, arrays whose names begin so."""
-        first = bisect_left(self._names, prefix)
-        return first < len(self._names) and self._names[first].startswith(prefix)
-
-    def take(self, name: str, dtypes: tuple[str, ...], shape: Shape) -> np.ndarray:
-        """An array of one of the dtypes; None is any length in the shape."""
-        if name not in self._left:
-            raise ValueError(f"{name} is missing")
-        array = self._left.pop(name)
-        if array.dtype.str not in dtypes:
-            raise ValueError(
-                f"{name} has dtype {array.dtype.str}, but {' or '.join(dtypes)} is needed"
-            )
-        fits = len(shape) == array.ndim and all(
-            wanted in (None, n) for wanted, n in zip(shape, array.shape, strict=True)
-        )
-        if not fits:
-            raise ValueError(f"{name} has shape {array.shape}, but {shape} is needed")
-        return np.asarray(array, order="C")
-
-    def floats(self, name: str, dtype: np.dtype | None, shape: Shape) -> np.ndarray:
-        """An array of finite numbers of the dtype, or of either one for None."""
-        array = self.take(name, FLOAT if dtype is None else (dtype.str,), shape)
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} has values that are not finite")
-        return array
-
-    def labels(self, name: str, shape: Shape) -> np.ndarray:
-        """An array of any dtype that labels may have."""
-        dtype = known_dtype(self._left[name].dtype.str) if name in self._left else None
-        return self.take(name, () if dtype is None else (dtype.str,), shape)
-
-    def integers(self, name: str, limit: int) -> np.ndarray:
-        """An array of growing integers from 0 to below ``limit``, at least one."""
-        array = self.take(name, ("<i8",), (None,))
-        within = array.size > 0 and array[0] >= 0 and array[-1] < limit
-        if not within or (array[1:] <= array[:-1]).any():
-            raise ValueError(f"{name} does not grow within 0 and {limit}")
-        return array
-
-    def json(self, name: str, kind: type) -> Any:
-        """The value of an array of JSON text."""
-        data = self.take(name, ("|u1",), (None,))
-        try:
-            value = loads(data.tobytes().decode())
-        except ValueError as error:
-            raise ValueError(f"{name} cannot be read: {error}") from error
-        if not isinstance(value, kind):
-            raise ValueError(f"{name} holds no {kind.__name__}")
-        return value
-
-    def record(
-        self, name: str, keys: tuple[str, ...], optional: str = ""
-    ) -> dict[str, Any]:
-        """The dict with these keys, and perhaps another, that an array of text holds."""
-        value: dict[str, Any] = self.json(name, dict)
-        if set(value) - {optional} != set(keys):
-            raise ValueError(f"{name} has {list(value)}, but {list(keys)} are needed")
-        return value
-
-    def finish(self) -> None:
-        """Refuse what nothing asked for."""
-        if self._left:
-            raise ValueError(f"{min(self._left)!r:.100} is not a part of the format")
 
 
 @dataclass
@@ -364,7 +233,7 @@ def _estimator(cls: type[Any], reader: Reader) -> Any:
     metadata = _metadata(cls, reader)
     estimator = _unfitted(cls, reader.json("parameters", dict))
     estimator.history_ = _history(reader.json("history", list))
-    estimator.n_iter_ = _whole(metadata["n_iter"], "n_iter", 0, len(estimator.history_))
+    estimator.n_iter_ = whole(metadata["n_iter"], "n_iter", 0, len(estimator.history_))
     vars(estimator).update(_network_attributes(reader, ""))
     _take_targets(estimator, reader, metadata)
     estimator.n_features_in_ = estimator.coefs_[0].shape[0]
@@ -374,7 +243,7 @@ def _estimator(cls: type[Any], reader: Reader) -> Any:
     vars(estimator).update(estimator._network_attributes(network))
     _take_features(estimator, reader)
     if reader.has("training/"):
-        estimator._training = _training(reader, network)
+        estimator._training = training_state(reader, network)
     return estimator
 
 
@@ -406,7 +275,7 @@ def _take_targets(estimator: Any, reader: Reader, metadata: dict[str, Any]) -> N
         return
     estimator.multilabel_ = "n_labels" in metadata
     if estimator.multilabel_:
-        n_labels = _whole(metadata["n_labels"], "n_labels", 2, n_outputs)
+        n_labels = whole(metadata["n_labels"], "n_labels", 2, n_outputs)
         estimator.classes_ = np.arange(n_labels)
     else:
         estimator.classes_ = _classes(reader, metadata["classes_are_objects"])
@@ -451,13 +320,6 @@ def _is_slope(value: Any) -> bool:
     """Whether it is what a record has of a hidden layer; arrays have one per neuron."""
     is_array = isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f"
     return value is None or is_array or _is_number(value)
-
-
-def _whole(value: Any, name: str, smallest: int, largest: int) -> int:
-    """The value, if it is an integer within these limits."""
-    if type(value) is not int or not smallest <= value <= largest:
-        raise ValueError(f"{name} is {value!r:.100}, not within {smallest} and {largest}")
-    return value
 
 
 def _classes(reader: Reader, are_objects: Any) -> np.ndarray:
@@ -560,98 +422,14 @@ def _checked_network(estimator: Any) -> Network:
     return network
 
 
-# --- reading what continues -----------------------------------------------------------
-
-
-def _training(reader: Reader, network: Network) -> dict[str, Any]:
-    """The state of a training of this network; see `Training.state`."""
-    state = reader.record("training/state", (*COUNTERS, *OTHERS))
-    if state["optimizer"] not in list(SOLVERS):
-        raise ValueError(f"there is no optimizer {state['optimizer']!r:.100}")
-    n_slots = SOLVERS[state["optimizer"]].n_slots
-    return {
-        "optimizer": state["optimizer"],
-        "slots": _slots(reader, network, n_slots),
-        "skips": _skips(reader, network, n_slots, state["n_skip_updates"]),
-        "learning_rate_factor": _factor(state["learning_rate_factor"]),
-        "patience": _patience(state["patience"]),
-        "evolution": _evolution(reader, network, state),
-        "data_rng": decoded_stream(state["data_stream"]),
-        **{name: _whole(state[name], name, 0, 2**53) for name in WHOLE},
-    }
-
-
-def _slots(reader: Reader, network: Network, n_slots: int) -> dict[str, Any]:
-    dtypes, layers, hidden = (network.dtype.str,), [], []
-    for k, layer in enumerate(network.layers):
-        pairs = []
-        for j in range(n_slots if reader.has(f"training/layers/{k}/") else 0):
-            name = f"training/layers/{k}/slots/{j}"
-            weights = reader.take(f"{name}/weights", dtypes, (layer.n_connections,))
-            pairs.append((weights, reader.take(f"{name}/biases", dtypes, (layer.n_out,))))
-        layers.append({"indptr": layer.indptr, "indices": layer.indices, "slots": pairs})
-    for k, unit in enumerate(network.hidden):
-        name = f"training/hidden/{k}/slots"
-        sizes = unit.trained_sizes() if reader.has(f"{name}/") else []
-        shapes = [(n_slots, size) for size in sizes]
-        hidden.append([reader.take(f"{name}/{j}", dtypes, s) for j, s in enumerate(shapes)])
-    return {"layers": layers, "hidden": hidden}
-
-
-def _skips(
-    reader: Reader, network: Network, n_slots: int, n_updates: Any
-) -> dict[str, Any] | None:
-    if n_updates is None:
-        return None
-    matrices, slots = {}, {}
-    for k, shape in _skip_shapes(network).items():
-        name, slots_shape = f"training/skips/{k}", (n_slots, shape[0] * shape[1])
-        matrices[k] = reader.floats(f"{name}/matrix", network.dtype, shape)
-        slots[k] = reader.take(f"{name}/slots", (network.dtype.str,), slots_shape)
-    n_updates = _whole(n_updates, "n_skip_updates", 0, 2**53)
-    return {"n_updates": n_updates, "matrices": matrices, "slots": slots}
-
-
-def _factor(value: Any) -> float:
-    if type(value) is not float or not 0 < value <= 1:
-        raise ValueError(f"learning_rate_factor is {value!r:.100}, not within 0 and 1")
-    return value
-
-
-def _patience(value: Any) -> dict[str, Any]:
-    if not (isinstance(value, dict) and set(value) == {"best", "count"}):
-        raise ValueError("patience has not the numbers that it should have")
-    if type(value["best"]) is not float:
-        raise ValueError("patience has no number as its best")
-    return {**value, "count": _whole(value["count"], "count", 0, 2**53)}
-
-
-def _evolution(reader: Reader, network: Network, state: dict[str, Any]) -> dict[str, Any]:
-    alive = [
-        reader.integers(f"training/neurons/{k}", size)
-        for k, size in enumerate(network.sizes)
-    ]
-    for layer, (inputs, outputs) in zip(network.layers, pairwise(alive), strict=True):
-        if not layer.among(inputs, outputs).all():
-            raise ValueError("training/neurons lack some that have connections")
-    wanted = state["n_connections"]
-    if not isinstance(wanted, list) or len(wanted) != len(network.layers):
-        raise ValueError("n_connections has not one number per layer")
-    for layer, size in zip(network.layers, wanted, strict=True):
-        _whole(size, "n_connections", 0, layer.n_in * layer.n_out)
-    return {
-        "rng": decoded_stream(state["topology_stream"]),
-        "alive": alive,
-        "n_connections": wanted,
-    }
-
-
 # --- checkpoints ----------------------------------------------------------------------
 
 
 def run_arrays(run: RunState) -> dict[str, np.ndarray]:
     """The arrays of a run."""
-    arrays = {"run/state": _text({name: getattr(run, name) for name in (*RUN, PACKAGE)})}
+    arrays = {
+        "run/state": text_array({name: getattr(run, name) for name in (*RUN, PACKAGE)})
+    }
     for name in ("rows", "validation_rows"):
         if getattr(run, name) is not None:
             arrays[f"run/{name}"] = getattr(run, name)
