@@ -26,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 from sksparse_mlp.activations import ACTIVATIONS, CST, GAReLU, PReLU, SReLU
 from sksparse_mlp.core import workers
-from sksparse_mlp.core.layer import n_connections
+from sksparse_mlp.core.layer import common_epsilon, n_connections
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.core.training import Training
@@ -70,6 +70,7 @@ PARAMETERS = {
     "activation": activation | st.lists(activation, max_size=3),
     "slope": st.sampled_from([0, 0.25, 1.0, 50.0]),
     "epsilon": st.sampled_from([1e-9, 0.3, 1, 2.5, 1e6]),
+    "density": st.none() | st.sampled_from([0.3, 0.9, 1]),
     "zeta": st.sampled_from([0, 1e-9, 0.3, 0.999]),
     "zeta_schedule": names_and(
         ZETA_SCHEDULES, half_zeta, Cosine(end=0.01), ExponentialDecay(zeta=0.9, interest=1)
@@ -101,7 +102,7 @@ PARAMETERS = {
     "learning_rate": st.sampled_from(list(LEARNING_RATES)),
     "learning_rate_init": st.sampled_from([1e-300, 1e-3, 0.1, 10.0, 1e300]),
     "power_t": st.sampled_from([0, 0.5, 3.0]),
-    "max_iter": st.integers(1, 4),
+    "max_iter": st.integers(0, 4),
     "shuffle": st.booleans(),
     "momentum": st.sampled_from([0, 0.9, 1]),
     "nesterovs_momentum": st.booleans(),
@@ -132,10 +133,11 @@ BAD = {
     "hidden_layer_sizes": [0, (3, -1), (2.0,), "8", None, [[3]]],
     "activation": [*unknown, None, ["relu", "unheard_of", 3]],
     "slope": not_negative,
-    "epsilon": positive,
+    "epsilon": [*positive, [1.0] * 9, [0, 0], ["1"]],
+    "density": [0, -0.1, 1.1, np.nan, "0.5", 1e-9],
     "zeta": [*share, 1],
     "zeta_schedule": ["unheard_of", None, lambda epoch, n: -epoch - 1, Cosine(end=0.0)],
-    "growth": [*unknown, None, LiSET(skip_dropout=2)],
+    "growth": [*unknown, None, LiSET(skip_dropout=2), ["random"] * 9, []],
     "gamma": [np.nan, np.inf, "1", None],
     "evolve_every": [*whole, None],
     "evolve_until": [*share, 0],
@@ -150,7 +152,7 @@ BAD = {
     "learning_rate": unknown,
     "learning_rate_init": positive,
     "power_t": not_negative,
-    "max_iter": whole,
+    "max_iter": whole[1:],
     "shuffle": yes_or_no,
     "momentum": share,
     "nesterovs_momentum": yes_or_no,
@@ -176,6 +178,8 @@ def parameters(draw):
     """Parameters of a small estimator, the others being the defaults."""
     names = draw(st.sets(st.sampled_from(list(PARAMETERS)), max_size=12))
     always = {"hidden_layer_sizes", "max_iter", "random_state"}
+    # Either of the two says how many connections there are.
+    names -= {"epsilon"} if "density" in names else set()
     return {name: draw(PARAMETERS[name]) for name in sorted(names | always)}
 
 
@@ -707,7 +711,10 @@ def assert_valid_pattern(coef):
 def assert_counts(model):
     """Connections move but become neither more nor, unless neurons leave, fewer."""
     pairs = [coef.shape for coef in model.coefs_]
-    initial = np.array([n_connections(*pair, model.epsilon) for pair in pairs])
+    sizes = [pairs[0][0], *(n_out for _, n_out in pairs)]
+    density = model.density
+    epsilon = model.epsilon if density is None else common_epsilon(sizes, density)
+    initial = np.array([n_connections(*pair, epsilon) for pair in pairs])
     counts = np.array([coef.nnz for coef in model.coefs_])
     assert np.array_equal(model.n_connections_, counts)
     totals = np.array([record["n_connections"] for record in model.history_])

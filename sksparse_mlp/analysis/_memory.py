@@ -179,11 +179,14 @@ def _n_normed(estimator: BaseSparseMLP) -> int:
 
 def _values_of_skips(estimator: BaseSparseMLP, coefs: list[sparse.csr_array]) -> int:
     """Values of LiSET's shortcuts, with their gradients and slots."""
-    growth = estimator.growth
-    rule = GROWTHS[growth] if isinstance(growth, str) else growth
-    if rule.signal != "skips":
-        return 0
-    n_inputs: int = sum(coef.shape[0] for coef in coefs if coef.nnz < math.prod(coef.shape))
+    growth: Any = estimator.growth
+    each = growth if isinstance(growth, (list, tuple)) else [growth] * len(coefs)
+    rules = [GROWTHS[rule] if isinstance(rule, str) else rule for rule in each]
+    n_inputs: int = sum(
+        coef.shape[0]
+        for coef, rule in zip(coefs, rules, strict=True)
+        if rule.signal == "skips" and coef.nnz < math.prod(coef.shape)
+    )
     n_outputs: int = coefs[-1].shape[1]
     return n_inputs * n_outputs * (2 + _n_slots(estimator))
 

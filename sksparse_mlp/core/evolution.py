@@ -26,7 +26,8 @@ class Evolution:
 
     Attributes
     ----------
-    growth, pruning : members of the public families; pruning may be None
+    growth : member of the public family, or a list with one per layer
+    pruning : member of the public family, or None
     zeta_schedule : callable of (epoch, n_epochs)
     n_epochs : int
     every : int or None
@@ -93,6 +94,16 @@ class Evolution:
         self.rng = stream_from(state["rng"])
         self.alive = list(state["alive"])
         self.n_connections = list(state["n_connections"])
+
+    def growth_of(self, depth: int) -> Any:
+        """The growth rule of a layer."""
+        return self.growth[depth] if isinstance(self.growth, list) else self.growth
+
+    @property
+    def signals(self) -> set[str | None]:
+        """What the growth rules want to know."""
+        rules = self.growth if isinstance(self.growth, list) else [self.growth]
+        return {rule.signal for rule in rules}
 
     def begin_epoch(self, epoch: int) -> None:
         """Take note of the epoch, counted from 0, and set its zeta."""
@@ -171,23 +182,14 @@ class Evolution:
             layer.drop_transposed()
             part = layer.restricted(inputs, outputs)
             places = [inputs, outputs]
-        counts: tuple[int, int] = self.growth.evolve(
+        rule = self.growth_of(depth)
+        counts: tuple[int, int] = rule.evolve(
             part, self.zeta, self.rng,
-            self._part_of_signal(signal(depth), *places), size,
+            _part_of_signal(rule.signal, signal(depth), *places), size,
         )  # fmt: skip
         if part is not layer:
             layer.take_restricted(part, inputs, outputs)
         return counts
-
-    def _part_of_signal(
-        self, signal: Any, inputs: np.ndarray | slice, outputs: np.ndarray | slice
-    ) -> Any:
-        if signal is None:
-            return None
-        if self.growth.signal == "skips":
-            return signal[inputs]
-        x, dz = signal
-        return np.ascontiguousarray(x[inputs]), np.ascontiguousarray(dz[outputs])
 
     def _select_inputs(self, network: Network) -> int:
         """Let the weakest input neurons leave; their connections will move."""
@@ -225,3 +227,18 @@ class Evolution:
         if n_dropped > 0:
             layer.rewire(keep, np.empty(0, np.int64))
         return n_dropped
+
+
+def _part_of_signal(
+    kind: str | None,
+    signal: Any,
+    inputs: np.ndarray | slice,
+    outputs: np.ndarray | slice,
+) -> Any:
+    """What a rule that wants this kind of signal is told of some neurons."""
+    if signal is None:
+        return None
+    if kind == "skips":
+        return signal[inputs]
+    x, dz = signal
+    return np.ascontiguousarray(x[inputs]), np.ascontiguousarray(dz[outputs])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +31,40 @@ def n_connections(n_in: int, n_out: int, epsilon: float) -> int:
             "connections, which cannot be told apart. Choose smaller layers."
         )
     return round(min(epsilon * (n_in + n_out), n_in * n_out))
+
+
+def common_epsilon(sizes: list[int], density: float) -> float:
+    """The epsilon with which layers between ``sizes`` have an overall ``density``.
+
+    Layers that it fills leave their share to the others, so that the sum of
+    ``min(epsilon * (n_in + n_out), n_in * n_out)`` over the layers is ``density`` times
+    the possible connections.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Numbers of neurons, input layer first.
+    density : float
+        In (0, 1].
+
+    Returns
+    -------
+    float
+    """
+    layers = sorted(
+        (n_in * n_out / (n_in + n_out), n_in + n_out, n_in * n_out)
+        for n_in, n_out in pairwise(sizes)
+    )
+    wanted = density * sum(possible for *_, possible in layers)
+    neurons = sum(n for _, n, _ in layers)
+    for filling, n, possible in layers:
+        if filling * neurons >= wanted:
+            break
+        wanted, neurons = wanted - possible, neurons - n
+    else:
+        # All layers are full, up to rounding.
+        return filling
+    return wanted / neurons
 
 
 def required_bytes(

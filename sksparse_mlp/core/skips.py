@@ -1,5 +1,6 @@
 """Linear shortcuts from the inputs of sparse layers to the outputs, for LiSET."""
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,19 @@ class Skips:
     network : Network
     n_slots : int
         Slots of the optimizer per weight.
+    depths : collection of int, default=None
+        Layers that have one unless they are full; all by default.
     """
 
-    def __init__(self, network: Network, n_slots: int):
+    def __init__(
+        self, network: Network, n_slots: int, depths: Collection[int] | None = None
+    ):
         self.n_updates = 0
         n_outputs = network.sizes[-1]
         self.matrices = {
             depth: np.zeros((n_outputs, layer.n_in), network.dtype)
             for depth, layer in enumerate(network.layers)
-            if not layer.is_full
+            if not layer.is_full and (depths is None or depth in depths)
         }
         self._gradients = {k: np.empty_like(m) for k, m in self.matrices.items()}
         self._slots = {
@@ -55,10 +60,10 @@ class Skips:
             self.n_updates = state["n_updates"]
             self.matrices, self._slots = dict(state["matrices"]), dict(state["slots"])
 
-    def draw(self, dropout: float, rng: np.random.Generator) -> None:
-        """Leave each matrix out of the next batch with probability ``dropout``."""
-        used = rng.random(len(self.matrices)) >= dropout
-        self._used = [k for k, use in zip(self.matrices, used, strict=True) if use]
+    def draw(self, dropout: Callable[[int], float], rng: np.random.Generator) -> None:
+        """Leave each matrix out of the next batch with probability ``dropout(depth)``."""
+        draws = zip(self.matrices, rng.random(len(self.matrices)), strict=True)
+        self._used = [depth for depth, draw in draws if draw >= dropout(depth)]
 
     def forward(self, batch: Batch, start: int, stop: int) -> None:
         """Add the products of the matrices to some outputs of the network."""
@@ -72,15 +77,21 @@ class Skips:
             matrix, dx = self.matrices[depth], batch.dz[depth - 1]
             kernels.add_product(matrix.T, batch.dz[-1], dx, start, stop)
 
-    def step(self, batch: Batch, optimizer: Optimizer, rate: float, scale: float) -> None:
-        """Let the matrices of this batch follow their gradient."""
+    def step(
+        self,
+        batch: Batch,
+        optimizer: Optimizer,
+        rate: Callable[[int], float],
+        scale: float,
+    ) -> None:
+        """Let the matrices of this batch follow their gradient, each at its own rate."""
         self.n_updates += 1
         for depth in self._used:
             matrix, gradient = self.matrices[depth], self._gradients[depth]
             kernels.product_gradient(batch.inputs(depth), batch.dz[-1], gradient)
             optimizer.update(
                 matrix.reshape(-1), gradient.reshape(-1), self._slots[depth],
-                rate, self.n_updates, scale,
+                rate(depth), self.n_updates, scale,
             )  # fmt: skip
 
     def strengths(self, depth: int) -> np.ndarray:

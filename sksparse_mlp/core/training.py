@@ -156,7 +156,7 @@ class Training:
         if type(self.optimizer).__name__ == state["optimizer"]:
             self.network.take_slots(state["slots"])
             if state["skips"] is not None:
-                self._skips = Skips(self.network, self.optimizer.n_slots)
+                self._skips = self._new_skips()
                 self._skips.resume(state["skips"])
         self.learning_rate.factor = state["learning_rate_factor"]
         self.patience.best = state["patience"]["best"]
@@ -248,12 +248,18 @@ class Training:
     def _begin_epoch(self, *, is_last: bool) -> None:
         """Set the epoch's zeta; have skips if they are wanted and evolution follows."""
         self.evolution.begin_epoch(self.epoch)
-        growth, every = self.evolution.growth, self.evolution.every
+        every = self.evolution.every
         evolves = self.evolution.zeta > 0 and (every is not None or not is_last)
-        if growth.signal != "skips" or not evolves:
+        if "skips" not in self.evolution.signals or not evolves:
             self._skips = None
         elif self._skips is None:
-            self._skips = Skips(self.network, self.optimizer.n_slots)
+            self._skips = self._new_skips()
+
+    def _new_skips(self) -> Skips:
+        """Shortcuts beside the layers whose growth rules learn from them."""
+        depths = range(len(self.network.layers))
+        wanted = [k for k in depths if self.evolution.growth_of(k).signal == "skips"]
+        return Skips(self.network, self.optimizer.n_slots, wanted)
 
     def _judge(
         self,
@@ -357,9 +363,9 @@ class Training:
     ) -> float:
         """One optimizer step; return the batch's mean loss before it."""
         network, mask, skips = self.network, self._draw_mask(), self._skips
-        squares = np.zeros(len(network.layers))
+        squares, growth_of = np.zeros(len(network.layers)), self.evolution.growth_of
         if skips is not None:
-            skips.draw(self.evolution.growth.skip_dropout, self.data_rng)
+            skips.draw(lambda k: growth_of(k).skip_dropout, self.data_rng)
 
         def update(member: Member) -> None:
             self._sum_squares(squares, member)
@@ -381,8 +387,10 @@ class Training:
             return math.nan
         self.n_updates += 1
         if skips is not None:
-            factor = self.evolution.growth.learning_rate_factor
-            skips.step(batch, self.optimizer, factor * rate, scale)
+            skips.step(
+                batch, self.optimizer, lambda k: growth_of(k).learning_rate_factor * rate,
+                scale,
+            )  # fmt: skip
         for unit in network.hidden:
             unit.step(self.optimizer, rate, self.n_updates, scale)
         return loss * scale
@@ -427,7 +435,7 @@ class Training:
         signal = self._signal(samples, buffers, workers)
         n_pruned, n_grown = self.evolution.evolve(self.network, signal)
         if self._skips is not None:
-            self._skips = Skips(self.network, self.optimizer.n_slots)
+            self._skips = self._new_skips()
         record["n_pruned"] += n_pruned
         record["n_grown"] += n_grown
         record["turnover"] += n_grown / max(self.network.n_connections, 1)
@@ -436,11 +444,23 @@ class Training:
     def _signal(
         self, samples: Samples, buffers: Batch, workers: Workers
     ) -> Callable[[int], Any]:
-        """What the growth rule wants to know, as a function of the layer's depth."""
+        """What growth rules want to know, as a function of the layer's depth."""
+        sources: dict[str | None, Callable[[int], Any]] = {}
         if self._skips is not None:
-            return self._skips.strengths
-        if self.evolution.growth.signal != "gradient" or self.evolution.zeta == 0:
-            return lambda depth: None
+            sources["skips"] = self._skips.strengths
+        if "gradient" in self.evolution.signals and self.evolution.zeta > 0:
+            sources["gradient"] = self._gradients(samples, buffers, workers)
+
+        def signal(depth: int) -> Any:
+            kind = self.evolution.growth_of(depth).signal
+            return sources[kind](depth) if kind in sources else None
+
+        return signal
+
+    def _gradients(
+        self, samples: Samples, buffers: Batch, workers: Workers
+    ) -> Callable[[int], Any]:
+        """Each layer's inputs and gradients at its outputs for one batch, by depth."""
         rows = self.evolution.rng.choice(samples.rows, buffers.size, replace=False)
         # Copies of the hidden units spare the moving averages of their moments.
         hidden = [unit.copy() for unit in self.network.hidden]

@@ -310,9 +310,9 @@ class Rounds:
     def _signallers(self) -> list[int]:
         """All for the mean of strengths, each in turn for the gradients of a batch."""
         evolution, numbers = self.training.evolution, self._partitions.numbers
-        if evolution.every is not None or evolution.growth.signal is None:
+        if evolution.every is not None or evolution.signals == {None}:
             return []
-        if evolution.growth.signal == "skips":
+        if "skips" in evolution.signals:
             return numbers
         return [numbers[len(self.history) % len(numbers)]]
 

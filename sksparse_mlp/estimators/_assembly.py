@@ -1,5 +1,6 @@
 """From an estimator's parameters and fitted attributes to the objects that train."""
 
+import inspect
 import math
 import os
 import warnings
@@ -18,7 +19,12 @@ from sklearn.utils import check_random_state
 from sksparse_mlp.activations import ACTIVATIONS, Activation
 from sksparse_mlp.core.evolution import Evolution
 from sksparse_mlp.core.hidden import BatchNorm, Hidden
-from sksparse_mlp.core.layer import SparseLayer, n_connections, required_bytes
+from sksparse_mlp.core.layer import (
+    SparseLayer,
+    common_epsilon,
+    n_connections,
+    required_bytes,
+)
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.losses import Loss
 from sksparse_mlp.core.network import Network
@@ -28,13 +34,17 @@ from sksparse_mlp.estimators._parameters import Parameters
 from sksparse_mlp.estimators._restored import restored_network
 from sksparse_mlp.initializers import INITIALIZERS, Initializer
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
-from sksparse_mlp.topology import GROWTHS, PRUNINGS
+from sksparse_mlp.topology import GROWTHS, PRUNINGS, Growth
 
 AUTO_BATCH_SIZE = 64
 # Parameters that decide how a network begins, and nothing afterwards; those that decide
 # where the random streams begin, which partial_fit continues.
-BUILDING = ("batch_norm", "epsilon", "init")
+BUILDING = ("batch_norm", "density", "epsilon", "init")
 SEEDING = ("random_state",)
+# The default of epsilon, beside which density may be given.
+EPSILON = inspect.signature(Parameters).parameters["epsilon"].default
+# What there is one more of than of hidden layers.
+CONNECTIONS = "layers of connections (one between each two layers of neurons)"
 # Values of epsilon below this are rather those of Adam's stabiliser.
 LIKE_ADAMS = 1e-3
 # Of a schedule that is a function of the user's, before training.
@@ -62,6 +72,18 @@ def _member(registry: Mapping[str, type[Any]], member: Any, **shared: Any) -> An
     if hasattr(member, "_validate_params"):
         member._validate_params()
     return member
+
+
+def _per_layer(name: str, value: Any, n_layers: int, of_what: str) -> list[Any]:
+    """A parameter's value for each of so many layers: its own, or the one for all."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * n_layers
+    if len(value) != n_layers:
+        raise ValueError(
+            f"{name}={value!r} has {len(value)} entries for {n_layers} {of_what}; give "
+            "one for each, or a single one."
+        )
+    return list(value)
 
 
 def _checked_zeta(
@@ -113,16 +135,54 @@ class Assembly(Parameters, ABC):
             )
         return [self.n_features_in_, *map(int, sizes), self._n_outputs()]
 
+    def _epsilons(self, sizes: list[int]) -> list[float]:
+        """The epsilon of each layer of connections."""
+        if self.density is not None:
+            if np.ndim(self.epsilon) or self.epsilon != EPSILON:
+                raise ValueError(
+                    f"density={self.density!r} and epsilon={self.epsilon!r} both set the "
+                    "number of connections; give one of them and leave density=None or "
+                    f"epsilon={EPSILON}."
+                )
+            epsilons = [common_epsilon(sizes, self.density)] * (len(sizes) - 1)
+            self._check_connected(sizes, epsilons)
+            return epsilons
+        given = self.epsilon.tolist() if hasattr(self.epsilon, "tolist") else self.epsilon
+        epsilons = _per_layer("epsilon", given, len(sizes) - 1, CONNECTIONS)
+        for epsilon in epsilons:
+            is_number = isinstance(epsilon, Real) and not isinstance(epsilon, bool)
+            if not (is_number and 0 < epsilon < math.inf):
+                raise ValueError(
+                    f"epsilon={self.epsilon!r} has {epsilon!r}; allowed are positive "
+                    "finite numbers, one for all layers or one for each."
+                )
+        return epsilons
+
+    def _check_connected(self, sizes: list[int], epsilons: list[float]) -> None:
+        """Refuse a density that leaves a layer without any connection."""
+        pairs = list(pairwise(sizes))
+        counts = [n_connections(*p, e) for p, e in zip(pairs, epsilons, strict=True)]
+        if all(counts):
+            return
+        empty = counts.index(0)
+        n_in, n_out = pairs[empty]
+        needed = max(1 / sum(pair) for pair in pairs)
+        n_needed = sum(n_connections(*pair, needed) for pair in pairs)
+        least = n_needed / sum(math.prod(pair) for pair in pairs)
+        raise ValueError(
+            f"density={self.density!r} leaves layer {empty} (from {n_in} to {n_out} "
+            "neurons) without connections, so that nothing reaches the outputs. Give "
+            f"{least:.2g} or more, or an epsilon for each layer."
+        )
+
+    def _amount(self) -> str:
+        """What sets the number of connections, for messages."""
+        name = "epsilon" if self.density is None else "density"
+        return f"{name}={getattr(self, name)}"
+
     def _activations(self, n_hidden: int) -> list[Activation]:
         """One activation per hidden layer."""
-        members: Any = self.activation
-        if not isinstance(members, (list, tuple)):
-            members = [members] * n_hidden
-        if len(members) != n_hidden:
-            raise ValueError(
-                f"activation={self.activation!r} names {len(members)} activations for "
-                f"{n_hidden} hidden layers; give one per hidden layer, or a single one."
-            )
+        members = _per_layer("activation", self.activation, n_hidden, "hidden layers")
         for member in members:
             if not (isinstance(member, Activation) or member in list(ACTIVATIONS)):
                 raise ValueError(
@@ -141,6 +201,11 @@ class Assembly(Parameters, ABC):
             units.append(Hidden(activation, parameters, n_neurons, norm))
         return units
 
+    @property
+    def _n_epochs(self) -> int:
+        """Epochs over which schedules are planned; partial_fit trains without any too."""
+        return max(int(self.max_iter), 1)
+
     def _zeta_schedule(self) -> Callable[[int, int], float]:
         if self.zeta == 0 and isinstance(self.zeta_schedule, str):
             return Constant(0)
@@ -157,8 +222,9 @@ class Assembly(Parameters, ABC):
             # Their parameters keep them in range.
             return schedule
         checked = partial(_checked_zeta, schedule)
-        for epoch in np.linspace(0, self.max_iter - 1, N_EPOCHS_CHECKED, dtype=int):
-            checked(int(epoch), self.max_iter)
+        n_epochs = self._n_epochs
+        for epoch in np.linspace(0, n_epochs - 1, N_EPOCHS_CHECKED, dtype=int):
+            checked(int(epoch), n_epochs)
         return checked
 
     def _optimizer(self) -> Optimizer:
@@ -182,17 +248,17 @@ class Assembly(Parameters, ABC):
         hidden = self._new_hidden(sizes, dtype)
         activations = [None, *(unit.activation for unit in hidden), None]
         layers = []
-        for (n_in, n_out), (before, after) in zip(
-            pairwise(sizes), pairwise(activations), strict=True
+        for (n_in, n_out), epsilon, (before, after) in zip(
+            pairwise(sizes), self._epsilons(sizes), pairwise(activations), strict=True
         ):
-            layer = SparseLayer.random(n_in, n_out, self.epsilon, rng, dtype)
+            layer = SparseLayer.random(n_in, n_out, epsilon, rng, dtype)
             self._initializer(after)(layer, rng, before, after)
             layers.append(layer)
         return Network(layers, hidden, self._loss())
 
     def _warn_of_few_connections(self, sizes: list[int]) -> None:
         """Say if layers have outputs that no input can reach, for lack of connections."""
-        counts = [n_connections(*pair, self.epsilon) for pair in pairwise(sizes)]
+        counts = self._counts(sizes)
         poor = [
             f"{count or 'none'} for the {n_out} outputs of layer {k}"
             for k, (count, n_out) in enumerate(zip(counts, sizes[1:], strict=True))
@@ -204,31 +270,39 @@ class Assembly(Parameters, ABC):
             " The stabiliser of Adam, which MLPClassifier calls epsilon, is adam_epsilon "
             "here."
         )
+        name = "epsilon" if self.density is None else "density"
+        like_adams = self.density is None and np.min(self.epsilon) < LIKE_ADAMS
         warnings.warn(
-            f"epsilon={self.epsilon} leaves too few connections: {', '.join(poor)}. "
-            "Outputs without connections are constant; choose a larger epsilon."
-            f"{hint if self.epsilon < LIKE_ADAMS else ''}",
+            f"{self._amount()} leaves too few connections: {', '.join(poor)}. "
+            f"Outputs without connections are constant; choose a larger {name}."
+            f"{hint if like_adams else ''}",
             stacklevel=2,
         )
+
+    def _counts(self, sizes: list[int]) -> list[int]:
+        """The number of connections of each layer, before training."""
+        layers = zip(pairwise(sizes), self._epsilons(sizes), strict=True)
+        return [n_connections(*pair, epsilon) for pair, epsilon in layers]
 
     def _check_memory(self, sizes: list[int], dtype: DTypeLike, n_samples: float) -> None:
         """Refuse a network that this machine could not hold while it trains."""
         n_slots = OPTIMIZERS[self.solver].n_slots
         layers = sum(
-            required_bytes(*pair, self.epsilon, dtype, n_slots) for pair in pairwise(sizes)
+            required_bytes(*pair, epsilon, dtype, n_slots)
+            for pair, epsilon in zip(pairwise(sizes), self._epsilons(sizes), strict=True)
         )
         # Pre-activations, activations and their gradients.
         batch_size = int(min(self._batch_size(), n_samples))
         buffers = 3 * batch_size * sum(sizes) * np.dtype(dtype).itemsize
         available = physical_memory()
         if layers + buffers > available:
-            n = sum(n_connections(*pair, self.epsilon) for pair in pairwise(sizes))
+            n = sum(self._counts(sizes))
             raise ValueError(
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r} with epsilon="
-                f"{self.epsilon} makes {n:,} connections, which need {layers:,} bytes "
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r} with "
+                f"{self._amount()} makes {n:,} connections, which need {layers:,} bytes "
                 f"while they train, and batches need {buffers:,} bytes; this machine has "
-                f"{available:,}. Choose smaller layers, a smaller epsilon or batch_size, "
-                "or float32 data."
+                f"{available:,}. Choose smaller layers, a smaller density, epsilon or "
+                "batch_size, or float32 data."
             )
 
     def _initializer(self, after: Activation | None) -> Initializer:
@@ -294,7 +368,7 @@ class Assembly(Parameters, ABC):
             alpha=self.alpha,
             dropout=self.dropout,
             batch_size=self._batch_size(),
-            n_epochs=self.max_iter,
+            n_epochs=self._n_epochs,
             shuffle=self.shuffle,
             patience=Patience(self.n_iter_no_change, self.tol),
             data_rng=data_rng,
@@ -318,15 +392,30 @@ class Assembly(Parameters, ABC):
     def _evolution(self, rng: np.random.Generator) -> Evolution:
         pruning = self.pruning
         return Evolution(
-            growth=_member(GROWTHS, self.growth, gamma=self.gamma),
+            growth=self._growth(),
             pruning=None if pruning is None else _member(PRUNINGS, pruning),
             zeta_schedule=self._zeta_schedule(),
-            n_epochs=self.max_iter,
+            n_epochs=self._n_epochs,
             every=None if self.evolve_every == "epoch" else int(self.evolve_every),
             until=self.evolve_until,
             n_inputs=self._n_features_to_select(),
             rng=rng,
         )
+
+    def _growth(self) -> Growth | list[Growth]:
+        """The growth rule, or one for each layer of connections."""
+        if not isinstance(self.growth, (list, tuple)):
+            rule: Growth = _member(GROWTHS, self.growth, gamma=self.gamma)
+            return rule
+        n_layers = len(self._layer_sizes()) - 1
+        members = _per_layer("growth", self.growth, n_layers, CONNECTIONS)
+        for member in members:
+            if not (isinstance(member, Growth) or member in list(GROWTHS)):
+                raise ValueError(
+                    f"growth={self.growth!r} has {member!r}; allowed are instances of "
+                    f"Growth and the names {sorted(GROWTHS)}."
+                )
+        return [_member(GROWTHS, member, gamma=self.gamma) for member in members]
 
     def _n_features_to_select(self) -> int | None:
         """The number of features to select, None for no selection."""

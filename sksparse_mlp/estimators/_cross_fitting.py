@@ -193,6 +193,11 @@ class Task:
     ) -> Member:
         network = clone(self._network).set_params(**parameters, random_state=seed)
         network._validate_params()
+        if network.max_iter == 0:
+            raise ValueError(
+                "max_iter=0 leaves no epoch to choose among; give a max_iter of 1 or more, "
+                "or fit a single network to have it untrained."
+            )
         vars(network).update(self._description(self._network))
         # Class weights may be what is searched.
         samples = (

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid
+from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp._sklearn import (
     BaseEstimator,
@@ -95,6 +96,8 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     history_ : list of dict
         After each verdict on the configuration chosen: ``epoch`` (counted from 1),
         ``score`` and ``share``.
+    density_ : float
+        Share of the possible connections of all members together that exist.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -281,6 +284,12 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
                 f"{type(self._default_estimator()).__name__}; allowed are {sorted(known)}."
             )
         return configurations
+
+    @property
+    def density_(self) -> float:
+        """Share of the possible connections of all members together that exist."""
+        check_is_fitted(self)
+        return float(np.mean([network.density_ for network in self.estimators_]))
 
     def member_predictions(self, X: Any) -> np.ndarray:
         """Predict by each member alone; their spread says how sure the ensemble is.

@@ -61,6 +61,8 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         Number of connections of each layer.
     sparsity_ : ndarray of shape (n_layers_ - 1,)
         Share of the possible connections that each layer lacks.
+    density_ : float
+        Share of the possible connections of all layers together that exist.
     history_ : list of dict
         One record per epoch: ``epoch`` (from 0), ``loss`` (with "liset" that of the
         network and its shortcuts), ``zeta``, ``learning_rate``, ``slopes``,
@@ -382,7 +384,7 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
                 # Tasks are numbered as if all epochs were trained now.
                 context.subcontext(task_name="epoch")
             with closing(epochs), CompileTimer() as compiling:
-                while not training.finished:
+                while n_left and not training.finished:
                     epoch_context = context.subcontext(task_name="epoch")
                     epoch_context.call_on_fit_task_begin(**hook)
                     with workers.interrupts_put_off():
@@ -507,6 +509,13 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         total = max(strengths.sum(), np.finfo(strengths.dtype).tiny)
         shares: np.ndarray = strengths / total
         return shares
+
+    @property
+    def density_(self) -> float:
+        """Share of the possible connections of all layers together that exist."""
+        check_is_fitted(self)
+        possible = sum(math.prod(coef.shape) for coef in self.coefs_)
+        return float(sum(coef.nnz for coef in self.coefs_) / possible)
 
     def compress(self) -> Self:
         """Leave out what cannot matter for predictions.

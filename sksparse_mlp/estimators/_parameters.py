@@ -34,10 +34,16 @@ class Parameters:
     slope : float, default=0.25
         Slope for negative inputs of a named activation that has one.
 
-    epsilon : float, default=20
+    epsilon : float or array-like of float, default=20
         Sets the number of connections. The layer between ``n_in`` and ``n_out`` neurons
         has ``epsilon * (n_in + n_out)`` of them, rounded; it is full if that is more
-        than ``n_in * n_out``.
+        than ``n_in * n_out``. A sequence has one for each layer of connections, of which
+        there is one more than hidden layers.
+
+    density : float or None, default=None
+        In place of `epsilon`: the share of all possible connections that exist, in
+        (0, 1]. It makes the `epsilon` that all layers have in common, so that small
+        layers are denser than large ones, and full before them; 1 fills all layers.
 
     zeta : float, default=0.3
         Share of the connections replaced at each evolution, in [0, 1), for a named
@@ -49,10 +55,10 @@ class Parameters:
         any function of (epoch, n_epochs), with epochs counted from 0, whose values are
         in [0, 1). A named schedule begins at `zeta`.
 
-    growth : str or Growth, default="random"
+    growth : str, Growth or list of these, default="random"
         Where new connections grow: "random" (SET), "liset", "gradient" (RigL), or an
-        instance from :mod:`sksparse_mlp.topology`. They start without momentum, at
-        weight zero.
+        instance from :mod:`sksparse_mlp.topology`; a list has one of these for each
+        layer of connections. They start without momentum, at weight zero.
 
     gamma : float, default=0.0
         How little "liset" prefers useful inputs; large values make it like "random".
@@ -117,7 +123,7 @@ class Parameters:
         Exponent of "invscaling".
 
     max_iter : int, default=200
-        Number of epochs, unless training stops before.
+        Number of epochs, unless training stops before. 0 gives the untrained network.
 
     shuffle : bool, default=True
         Whether to visit the samples in a new random order in each epoch.
@@ -180,10 +186,11 @@ class Parameters:
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS)), Activation, list, tuple],
         "slope": [Interval(Real, 0, None, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "epsilon": [Interval(Real, 0, None, closed="neither"), "array-like"],
+        "density": [None, Interval(Real, 0, 1, closed="right")],
         "zeta": [Interval(Real, 0, 1, closed="left")],
         "zeta_schedule": [StrOptions(set(ZETA_SCHEDULES)), callable],
-        "growth": [StrOptions(set(GROWTHS)), Growth],
+        "growth": [StrOptions(set(GROWTHS)), Growth, list, tuple],
         "gamma": [Interval(Real, None, None, closed="neither")],
         "pruning": [None, StrOptions(set(PRUNINGS)), ImportancePruning],
         "n_features_to_select": [
@@ -202,7 +209,7 @@ class Parameters:
         "learning_rate": [StrOptions(set(LEARNING_RATES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
         "shuffle": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
@@ -230,10 +237,11 @@ class Parameters:
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
         slope: float = 0.25,
-        epsilon: float = 20,
+        epsilon: float | ArrayLike = 20,
+        density: float | None = None,
         zeta: float = 0.3,
         zeta_schedule: str | Callable[[int, int], float] = "constant",
-        growth: str | Growth = "random",
+        growth: str | Growth | Sequence[str | Growth] = "random",
         gamma: float = 0.0,
         evolve_every: str | int = "epoch",
         evolve_until: float = 1.0,
@@ -270,6 +278,7 @@ class Parameters:
         self.activation = activation
         self.slope = slope
         self.epsilon = epsilon
+        self.density = density
         self.zeta = zeta
         self.zeta_schedule = zeta_schedule
         self.growth = growth

@@ -1,5 +1,6 @@
 """A fit as a transaction: it has happened, or nothing has."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -62,6 +63,13 @@ class Transactional:
         # A fit that is under way stays where it is.
         state: Any = super().__getstate__()
         return {name: v for name, v in state.items() if name not in UNDER_WAY}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        # Parameters that did not exist when an older version pickled this.
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if parameter.default is not inspect.Parameter.empty:
+                self.__dict__.setdefault(name, parameter.default)
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ COSTS = {",": 33, "[": 56, "{": 200}
 KINDS = "biufU"
 LARGEST_CODE_POINT = 0x10FFFF
 # Parameters that are newer than the format of the arrays.
-LATER = ("scoring",)
+LATER = ("density", "scoring")
 ALLOWED = (
     "None, numbers, strings, lists, tuples, dicts, NumPy numbers and arrays, RandomState "
     "instances, and instances of the classes of this package's families"

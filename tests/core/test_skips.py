@@ -57,7 +57,7 @@ def new_skips(network, used=ALL, n_slots=1):
     rng = np.random.default_rng(7)
     for matrix in skips.matrices.values():
         matrix[:] = 0.5 * rng.standard_normal(matrix.shape)
-    skips.draw(0.5, Choice(used))
+    skips.draw(lambda depth: 0.5, Choice(used))
     return skips
 
 
@@ -66,7 +66,7 @@ def train(network, skips, optimizer, n_batches=1):
     for n in range(n_batches):
         batch = new_batch(network, seed=n)
         gradients(network, batch, skips=skips)
-        skips.step(batch, optimizer, 0.1, 0.2)
+        skips.step(batch, optimizer, lambda depth: 0.1, 0.2)
 
 
 # --- gradients ------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_gradient_of_both_paths_is_that_of_central_differences(
     pairs = list(zip(parameters, analytic, strict=True))
     pairs += [(values, gradient.copy()) for values, gradient in hidden_gradients(network)]
     collector = Collector()
-    skips.step(batch, collector, 0.1, 0.2)
+    skips.step(batch, collector, lambda depth: 0.1, 0.2)
     matrices = [skips.matrices[k].reshape(-1) for k in range(3) if used[k]]
     pairs += zip(matrices, collector.gradients, strict=True)
     for values, expected in pairs:
@@ -148,10 +148,10 @@ def test_layers_that_are_not_full_have_shortcuts_of_zeros(kwargs, depths, dtype)
 def test_network_of_full_layers_trains_without_shortcuts():
     network = new_network("tanh", epsilon=1e6)
     skips, collector = Skips(network, n_slots=1), Collector()
-    skips.draw(0.5, np.random.default_rng(0))
+    skips.draw(lambda depth: 0.5, np.random.default_rng(0))
     batch, plain = new_batch(network), new_batch(network)
     actual = gradients(network, batch, skips=skips)
-    skips.step(batch, collector, 0.1, 0.2)
+    skips.step(batch, collector, lambda depth: 0.1, 0.2)
     for one, other in zip(actual, gradients(network, plain), strict=True):
         np.testing.assert_array_equal(one, other)
     assert collector.told == []
@@ -180,7 +180,7 @@ def test_each_shortcut_is_left_out_of_its_share_of_the_batches(dropout):
     seen = np.empty((n_batches, 3))
     for outputs in seen:
         batch.z[-1][:] = 0
-        skips.draw(dropout, rng)
+        skips.draw(lambda depth: dropout, rng)
         skips.forward(batch, 0, 3)
         outputs[:] = batch.z[-1][:, 0] != 0
     limit = 4.5 * np.sqrt(dropout * (1 - dropout) / n_batches)
@@ -223,7 +223,7 @@ def test_shortcut_follows_the_optimizer_with_slots_of_its_own(name):
     for n in (1, 2, 3):
         batch = new_batch(network, seed=n)
         total_loss(network, batch, skips=skips)
-        skips.step(batch, optimizer, 0.1, 0.2)
+        skips.step(batch, optimizer, lambda depth: 0.1, 0.2)
         for depth, matrix in expected.matrices.items():
             gradient = (batch.dz[-1] @ batch.inputs(depth).T).reshape(-1)
             optimizer.update(matrix.reshape(-1), gradient, slots[depth], 0.1, n, 0.2)

@@ -498,9 +498,11 @@ def test_shortcuts_are_as_the_growth_rule_says(monkeypatch):
     growth = LiSET(skip_dropout=0.25, learning_rate_factor=0.5)
     training = new_training(evolution=new_evolution(growth=growth))
     dropouts, rates = [], []
-    monkeypatch.setattr(Skips, "draw", lambda skips, dropout, rng: dropouts.append(dropout))
     monkeypatch.setattr(
-        Skips, "step", lambda skips, batch, optimizer, rate, scale: rates.append(rate)
+        Skips, "draw", lambda skips, dropout, rng: dropouts.append(dropout(0))
+    )
+    monkeypatch.setattr(
+        Skips, "step", lambda skips, batch, optimizer, rate, scale: rates.append(rate(0))
     )
     run(training, 2)
     assert set(dropouts) == {0.25}
