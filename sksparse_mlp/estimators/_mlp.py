@@ -384,6 +384,9 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
                 # Tasks are numbered as if all epochs were trained now.
                 context.subcontext(task_name="epoch")
             with closing(epochs), CompileTimer() as compiling:
+                if n_left == 0:
+                    # Takes note of the neurons in the network, and trains nothing.
+                    next(epochs, None)
                 while n_left and not training.finished:
                     epoch_context = context.subcontext(task_name="epoch")
                     epoch_context.call_on_fit_task_begin(**hook)

@@ -229,6 +229,13 @@ def test_no_epoch_gives_the_untrained_network(iris, early_stopping):
     assert len(model.history_) == 1
 
 
+def test_strongest_features_of_the_untrained_network_are_selected(iris):
+    model = network(max_iter=0, n_features_to_select=2).fit(*iris)
+    assert set(np.flatnonzero(model.support_)) == set(
+        np.argsort(model.feature_importances_)[-2:]
+    )
+
+
 def test_no_epoch_is_where_training_begins(iris):
     settings = {"epsilon": 1, "learning_rate_init": 1e-300}
     untrained = network(max_iter=0, **settings).fit(*iris)
