@@ -32,6 +32,7 @@ from sksparse_mlp.analysis._plot._slopes import SlopesDisplay
 from sksparse_mlp.analysis._plot._training_history import TrainingHistoryDisplay
 from sksparse_mlp.analysis._plot._weight_distribution import WeightDistributionDisplay
 from sksparse_mlp.analysis._topology import connectivity
+from sksparse_mlp.analysis._verdict import verdict
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 
 NOTHING = "\N{EN DASH}"
@@ -86,6 +87,7 @@ figcaption { font-size: 0.9rem; }
 <body>
 <header>
 <h1>$title</h1>
+<p><strong>$verdict</strong></p>
 <p>$summary</p>
 <nav aria-label="Sections"><ul>
 $links
@@ -292,12 +294,24 @@ def _page(findings: Findings, title: str) -> str:
     return PAGE.substitute(
         version=sksparse_mlp.__version__,
         title=_text(title),
+        verdict=_text(_verdict(findings)),
         summary=_text(_summary(findings)),
         links="\n".join(f'<li><a href="#{n.lower()}">{n}</a></li>' for n in sections),
         sections="\n".join(
             f'<section id="{name.lower()}">\n<h2>{name}</h2>\n{content}</section>'
             for name, content in sections.items()
         ),
+    )
+
+
+def _verdict(findings: Findings) -> str:
+    dead = np.concatenate(findings.activity.dead_nodes_)
+    return verdict(
+        findings.labels,
+        findings.predictions,
+        memory_footprint(findings.estimator).compression_rate,
+        int(dead.sum()),
+        dead.size,
     )
 
 
@@ -337,7 +351,10 @@ def _memory_table(findings: Findings) -> str:
             _bytes(footprint.activation_bytes_per_sample),
         ],
         ["Epochs of the last fit", _count(findings.estimator.n_iter_)],
-        ["Loss of the last epoch (nats)", f"{findings.estimator.loss_:.4g}"],
+        [
+            "Training loss of the last epoch, with dropout and L2 penalty (nats)",
+            f"{findings.estimator.loss_:.4g}",
+        ],
     ]
     return _table("Size and memory", ["", "Value"], rows)
 
@@ -475,9 +492,10 @@ def _history_picture(findings: Findings) -> str:
     return _picture(
         lambda ax: TrainingHistoryDisplay.from_history(history, ax=ax),
         "Training",
-        f"Line plots over {len(history)} epochs. The loss goes from {first:.3g} to "
-        f"{last:.3g} nats.",
-        "What was recorded of each epoch.",
+        f"Line plots over {len(history)} epochs. The training loss goes from {first:.3g} "
+        f"to {last:.3g} nats.",
+        "What was recorded of each epoch. The training loss has dropout and the L2 penalty "
+        "in it; the validation loss has neither.",
     )
 
 
@@ -554,9 +572,9 @@ def _medians_pictures(findings: Findings) -> Iterator[str]:
         yield _picture(
             draw,
             f"Medians in hidden layer {layer}",
-            f"Scatter plot of {medians.shape[0]} nodes by {medians.shape[1]} classes. The "
-            f"medians go from {medians.min():.3g} to {medians.max():.3g}.",
-            "Median activation of each node for each class. Bars span the classes.",
+            f"Medians of {medians.shape[0]} nodes for {medians.shape[1]} classes. They go "
+            f"from {medians.min():.3g} to {medians.max():.3g}.",
+            "Median activation of each node for each class.",
         )
 
 

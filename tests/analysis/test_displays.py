@@ -295,7 +295,20 @@ def test_history_lines_differ_in_grey():
     panel = lines["train_score"].axes
     names = [text.get_text() for text in panel.get_legend().get_texts()]
     assert names == ["training", "validation"]
-    assert lines["loss"].axes.get_legend() is None
+
+
+def test_history_says_which_loss_is_which():
+    records = [r | {"validation_loss": 3.0, "data_loss": 0.25} for r in HISTORY]
+    for history in (HISTORY, records):
+        lines = TrainingHistoryDisplay.from_history(history).lines_
+        names = [text.get_text() for text in lines["loss"].axes.get_legend().get_texts()]
+        expected = ["training, with penalty", "training, without", "validation, without"]
+        assert names == expected[: len(names)]
+        assert len(names) == (1 if history is HISTORY else 3)
+    looks = {(line.get_linestyle(), line.get_marker()) for line in list(lines.values())[:3]}
+    assert len(looks) == 3
+    assert_array_equal(lines["validation_loss"].get_ydata(), [3, 3, 3])
+    assert_array_equal(lines["data_loss"].get_ydata(), [0.25] * 3)
 
 
 def test_history_shows_losses_from_zero():
@@ -508,12 +521,37 @@ def test_many_classes_have_a_short_legend():
     assert "first to the last" in display.ax_.get_legend().get_title().get_text()
 
 
-@pytest.mark.parametrize(("n_nodes", "expected"), [(500, False), (501, True)])
-def test_very_many_medians_are_stored_as_pixels(n_nodes, expected):
+@pytest.mark.parametrize(("n_nodes", "mapped"), [(40, False), (41, True)])
+def test_medians_are_a_map_where_markers_would_cover_each_other(n_nodes, mapped):
     display = ActivationMediansDisplay(
         medians=np.zeros((n_nodes, 10)), classes=range(10), layer=1, stage="pre"
     ).plot()
-    assert all(bool(line.get_rasterized()) is expected for line in display.lines_)
+    assert (display.image_ is not None) is mapped
+    assert len(display.lines_) == (0 if mapped else 10)
+
+
+def test_map_of_medians_has_the_nodes_of_a_class_side_by_side():
+    medians = np.random.default_rng(0).normal(size=(256, 10))
+    names = [f"class {k}" for k in range(10)]
+    display = ActivationMediansDisplay(
+        medians=medians, classes=names, layer=2, stage="post"
+    ).plot()
+    shown = np.asarray(display.image_.get_array())  # (n_classes, n_nodes)
+    highest = shown.argmax(axis=0)
+    assert_array_equal(highest, np.sort(highest))
+    assert_array_equal(np.sort(shown.T, axis=0), np.sort(medians, axis=0))
+    for k in range(10):
+        assert np.all(np.diff(shown.max(axis=0)[highest == k]) <= 0)
+    assert [text.get_text() for text in display.ax_.get_yticklabels()] == names
+    # A row is readable, and a column no narrower than a dot of a printer.
+    box = display.ax_.get_window_extent()
+    assert box.height / 10 > 10
+    assert 300 * box.width / display.figure_.dpi / 256 > 2
+    labels = [ax.get_xlabel() for ax in display.figure_.axes]
+    assert labels == [
+        "nodes of hidden layer 2, by the class of their highest",
+        "median activation",
+    ]
 
 
 @pytest.mark.parametrize("layer", [0, 3, -1, 1.5])

@@ -29,6 +29,7 @@ from sksparse_mlp.analysis._layer_classifier import layer_accuracies
 from sksparse_mlp.analysis._memory import memory_footprint
 from sksparse_mlp.analysis._report import report
 from sksparse_mlp.analysis._topology import connectivity
+from sksparse_mlp.analysis._verdict import verdict
 
 mpl.use("Agg")
 
@@ -164,7 +165,10 @@ def test_size_and_memory(shared, page):
     per_sample = footprint.activation_bytes_per_sample
     assert rows["Activations, per sample of a batch"] == f"{per_sample / 1e3:.3g} kB"
     assert rows["Epochs of the last fit"] == "4"
-    assert rows["Loss of the last epoch (nats)"] == f"{model.loss_:.4g}"
+    assert (
+        rows["Training loss of the last epoch, with dropout and L2 penalty (nats)"]
+        == f"{model.loss_:.4g}"
+    )
 
 
 def test_layers(parts, written):
@@ -266,6 +270,35 @@ def test_long_parameters_are_shortened(mlp, multiclass, written):
     assert len(page.tables["Layers"]) == 102
 
 
+def test_verdict(shared, page, tested_page):
+    model, X, y, test = shared
+    accuracy = percent(model.score(test["X_test"], test["y_test"]))
+    assert f"{accuracy} of the test samples are classified rightly" in tested_page.text
+    assert f"{percent(model.score(X, y))} of the samples it was shown" in page.text
+    assert "how it does on other samples is not known." in page.text
+
+
+Y = np.array([0, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("predictions", "n_dead", "told"),
+    [
+        ([Y], 0, "100.0 % of the samples it was shown are classified rightly, where always "
+         "naming the largest class would reach 75.0 %, by a network 4.2 times smaller than "
+         "with full layers; how it does on other samples is not known."),
+        ([Y, Y], 2, "100.0 % of the test samples are classified rightly, where always "
+         "naming the largest class would reach 75.0 %, by a network 4.2 times smaller than "
+         "with full layers, 2 of whose 9 hidden nodes are dead."),
+        ([Y, 0 * Y], 0, "75.0 % of the test samples are classified rightly, no more than "
+         "the 75.0 % of always naming the largest class, by a network 4.2 times smaller than "
+         "with full layers; 100.0 % of the training samples: it overfits."),
+    ],
+)  # fmt: skip
+def test_verdict_of_each_kind(predictions, n_dead, told):
+    assert verdict([Y] * len(predictions), predictions, 4.2, n_dead, 9) == told
+
+
 def test_summary(shared, tested_page):
     model, X, y, test = shared
     text = tested_page.text
@@ -326,7 +359,10 @@ def test_alternative_texts_tell_what_is_seen(shared, tested_page):
     alts = [image["alt"] for image in tested_page.all("img")]
     found = layer_accuracies(model, X, y, *test.values())
     first, last = model.history_[0]["loss"], model.history_[-1]["loss"]
-    assert f"over 4 epochs. The loss goes from {first:.3g} to {last:.3g} nats" in alts[0]
+    assert (
+        f"over 4 epochs. The training loss goes from {first:.3g} to {last:.3g} nats"
+        in alts[0]
+    )
     assert f"the mean is {model.slopes_[0].mean():.3g} in hidden layer 1" in alts[1]
     assert f"discrete {percent(found.test[0, 1])}" in alts[2]
     assert f"network: {percent(found.network_test)}" in alts[2]

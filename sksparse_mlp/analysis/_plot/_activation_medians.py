@@ -9,22 +9,26 @@ from sksparse_mlp.analysis._distributions import STAGES, ActivationDistributions
 from sksparse_mlp.analysis._plot._display import (
     MARKERS,
     Display,
+    name_ticks,
     shades,
     shown,
 )
 
 # Classes named in a legend; more are told from light to dark.
 MOST_CLASSES = 12
-# More markers are stored as pixels, also in vector formats.
-MOST_SHAPES = 5000
+# More markers would cover each other: their place is taken by a map of colours.
+MOST_MARKERS = 400
 AXIS = {"pre": "median pre-activation", "post": "median activation"}
 
 
 class ActivationMediansDisplay(Display):
     """Medians of the values of a layer's nodes, for each class.
 
-    A grey bar spans the medians of all classes at one node: the longer it is, the more
-    the node tells of the class. Nodes are in the order of their means over the classes.
+    Up to 400 medians are markers. A grey bar spans those of all classes at one node: the
+    longer it is, the more the node tells of the class. Nodes are in the order of their
+    means over the classes. More medians are a map of colours, a row per class and a column
+    per node, with the nodes side by side that are highest for the same class: what is
+    bright in one row alone tells of this class.
 
     Parameters
     ----------
@@ -41,7 +45,9 @@ class ActivationMediansDisplay(Display):
     ----------
     ax_ : matplotlib Axes
     lines_ : list of matplotlib Line2D
-        The markers, one object per class.
+        The markers, one object per class; none where there is a map.
+    image_ : matplotlib AxesImage or None
+        The map, where medians are many.
     figure_ : matplotlib Figure
 
     See Also
@@ -166,6 +172,27 @@ class ActivationMediansDisplay(Display):
 
     def _draw(self, ax: Any) -> None:
         medians = np.asarray(self.medians)
+        self.lines_: list[Any] = []
+        self.image_: Any = None
+        draw = self._draw_map if medians.size > MOST_MARKERS else self._draw_markers
+        draw(ax, medians)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+
+    def _draw_map(self, ax: Any, medians: np.ndarray) -> None:
+        highest = np.lexsort((-medians.max(axis=1), medians.argmax(axis=1)))
+        self.image_ = ax.imshow(
+            medians[highest].T, cmap="viridis", aspect="auto", interpolation="nearest"
+        )
+        ax.set(
+            xlabel=f"nodes of hidden layer {self.layer}, by the class of their highest",
+            ylabel="class",
+        )
+        name_ticks(ax.yaxis, self.classes, at_most=12)
+        ax.figure.colorbar(
+            self.image_, ax=ax, location="top", aspect=30, label=AXIS[self.stage]
+        )
+
+    def _draw_markers(self, ax: Any, medians: np.ndarray) -> None:
         medians = medians[np.argsort(medians.mean(axis=1), kind="stable")]
         n_nodes, n_classes = medians.shape
         nodes = np.arange(n_nodes)
@@ -175,18 +202,16 @@ class ActivationMediansDisplay(Display):
         )  # fmt: skip
         size = min(max(150 / n_nodes, 1.8), 4)
         colors = shades(n_classes)
-        self.lines_ = []
         for k in range(n_classes):
             self.lines_ += ax.plot(
                 nodes, medians[:, k], linestyle="", marker=MARKERS[k % len(MARKERS)],
                 markersize=size, color=colors[k], markeredgewidth=0,
-                label=shown(self.classes[k]), rasterized=medians.size > MOST_SHAPES,
+                label=shown(self.classes[k]),
             )  # fmt: skip
         ax.set(
             xlabel=f"nodes of hidden layer {self.layer}, by mean median",
             ylabel=AXIS[self.stage],
         )
-        ax.xaxis.get_major_locator().set_params(integer=True)
         self._name_classes(ax)
 
     def _name_classes(self, ax: Any) -> None:

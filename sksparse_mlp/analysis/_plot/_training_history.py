@@ -9,7 +9,14 @@ from sksparse_mlp.analysis._plot._display import Display, mark_every, panels
 
 # Panels from the top: axis label, and for each line the key in history_ and its name.
 PANELS = [
-    ("loss", {"loss": "training"}),
+    (
+        "loss",
+        {
+            "loss": "training, with penalty",
+            "data_loss": "training, without",
+            "validation_loss": "validation, without",
+        },
+    ),
     ("score", {"train_score": "training", "validation_score": "validation"}),
     ("zeta (share of\nconnections)", {"zeta": "zeta"}),
     (
@@ -19,14 +26,16 @@ PANELS = [
 ]
 # These need not be seen from zero.
 SCORES = {"train_score", "validation_score"}
-STYLES = [("-", "o"), ("--", "s")]
+STYLES = [("-", "o"), ("--", "s"), (":", "^")]
 
 
 class TrainingHistoryDisplay(Display):
     """Loss, and what else was recorded, of each epoch.
 
     One panel each for the loss, the score (accuracy or R2) of training and of validation
-    samples, zeta and the effective gradient flow, as far as they are in `history_`.
+    samples, zeta and the effective gradient flow, as far as they are in `history_`. The
+    loss that training lowers has the L2 penalty and dropout in it, that of validation
+    samples has neither: compare only those that mean the same.
 
     Parameters
     ----------
@@ -134,14 +143,14 @@ class TrainingHistoryDisplay(Display):
                 every = mark_every(len(epochs), len(lines), line)
                 (self.lines_[key],) = panel.plot(
                     epochs, values, style, marker=marker, markevery=every,
-                    color="0.0" if line == 0 else "0.45", label=name,
+                    color=str(0.0 if line == 0 else 0.45), label=name,
                 )  # fmt: skip
             panel.set_ylabel(label)
             if not SCORES & set(lines):
                 panel.set_ylim(bottom=min(0, panel.get_ylim()[0]))
             panel.grid(axis="y", color="0.9", linewidth=0.5)
-            if len(lines) > 1:
-                panel.legend()
+            if len(lines) > 1 or "loss" in lines:
+                panel.legend(frameon=False)
         self.axes_[-1].set_xlabel("epoch")
         self.axes_[-1].xaxis.get_major_locator().set_params(integer=True)
         ax.figure.align_ylabels(self.axes_)
