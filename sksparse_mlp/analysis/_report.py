@@ -572,7 +572,7 @@ def _medians_pictures(findings: Findings) -> Iterator[str]:
         yield _picture(
             draw,
             f"Medians in hidden layer {layer}",
-            f"Medians of {medians.shape[0]} nodes for {medians.shape[1]} classes. They go "
+            f"Medians of {medians.shape[0]} nodes by {medians.shape[1]} classes. They go "
             f"from {medians.min():.3g} to {medians.max():.3g}.",
             "Median activation of each node for each class.",
         )

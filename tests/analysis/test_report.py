@@ -291,8 +291,8 @@ Y = np.array([0, 0, 0, 1])
          "naming the largest class would reach 75.0 %, by a network 4.2 times smaller than "
          "with full layers, 2 of whose 9 hidden nodes are dead."),
         ([Y, 0 * Y], 0, "75.0 % of the test samples are classified rightly, no more than "
-         "the 75.0 % of always naming the largest class, by a network 4.2 times smaller than "
-         "with full layers; 100.0 % of the training samples: it overfits."),
+         "the 75.0 % of always naming the largest class, by a network 4.2 times smaller "
+         "than with full layers; 100.0 % of the training samples: it overfits."),
     ],
 )  # fmt: skip
 def test_verdict_of_each_kind(predictions, n_dead, told):
