@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.preprocessing import LabelBinarizer
 
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
 from sksparse_mlp.estimators._cross_validated import BaseSparseMLPCV
@@ -15,6 +16,8 @@ from sksparse_mlp.estimators._docstrings import with_shared_sections
 
 # Of the logistic regressions: enough for standardised features.
 MAX_ITER = 300
+# A logit whose probability is 1 in every precision.
+CERTAIN = 1e4
 
 
 @with_shared_sections
@@ -79,6 +82,7 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
 
     classes_: np.ndarray
     multilabel_: bool
+    _network_class = SparseMLPClassifier
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -161,6 +165,45 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
         with config_context(enable_metadata_routing=True):
             return OneVsRestClassifier(model.set_fit_request(sample_weight=True))
 
+    def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
+        if not isinstance(model, OneVsRestClassifier):
+            return model.coef_, model.intercept_
+        parts = [_logistic_arrays(part, model) for part in model.estimators_]
+        coefs, intercepts = zip(*parts, strict=True)
+        return np.concatenate(coefs), np.concatenate(intercepts)
+
+    def _linear_restored(
+        self, network: Any, coef: np.ndarray, intercept: np.ndarray
+    ) -> Any:
+        model = self._linear_model(network)
+        model.n_features_in_ = coef.shape[1]
+        if not network.multilabel_:
+            return _logistic(model, coef, intercept, max(len(coef), 2))
+        rows = zip(coef[:, np.newaxis], intercept[:, np.newaxis], strict=True)
+        model.estimators_ = [_logistic(clone(model.estimator), *row, 2) for row in rows]
+        model.label_binarizer_ = LabelBinarizer(sparse_output=True)
+        model.label_binarizer_.fit(np.eye(2, len(coef), dtype=int))
+        model.classes_ = model.label_binarizer_.classes_
+        return model
+
     def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
         probabilities: np.ndarray = model.predict_proba(X)
         return probabilities
+
+
+def _logistic(model: Any, coef: np.ndarray, intercept: np.ndarray, n_classes: int) -> Any:
+    """A logistic regression that has learned this."""
+    model.coef_, model.intercept_ = coef, intercept
+    model.classes_, model.n_features_in_ = np.arange(n_classes), coef.shape[1]
+    return model
+
+
+def _logistic_arrays(part: Any, whole: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What the model of one label has learned; of a label that never changed, only that."""
+    if hasattr(part, "coef_"):
+        return part.coef_, part.intercept_
+    dtype = np.result_type(
+        *(p.coef_ for p in whole.estimators_ if hasattr(p, "coef_")), np.float32
+    )
+    sign = 2 * part.predict(np.zeros((1, 1)))[0] - 1
+    return np.zeros((1, whole.n_features_in_), dtype), np.full(1, sign * CERTAIN, dtype)

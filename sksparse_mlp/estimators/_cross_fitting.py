@@ -21,7 +21,13 @@ from sksparse_mlp.estimators._judging import (
     within,
 )
 from sksparse_mlp.estimators._members import Member, Team
-from sksparse_mlp.estimators._search import Patience, Search, results_of, winner_of
+from sksparse_mlp.estimators._search import (
+    Patience,
+    Search,
+    results_of,
+    searched,
+    winner_of,
+)
 
 # What a network knows of features and targets before it is trained.
 DESCRIPTION = (
@@ -86,14 +92,10 @@ class Task:
                 "learning_rate_init, or scale the features (StandardScaler)."
             )
         return {
-            **self._description(self._network),
+            **description(self._network),
             "estimators_": [member.publish() for member in winner.members],
-            "best_params_": winner.parameters,
-            "best_index_": self._teams.index(winner),
-            "best_score_": winner.best.score,
-            "n_epochs_": winner.best_epoch,
+            **searched(results_of(self._teams), self._teams.index(winner)),
             "history_": winner.curve,
-            "cv_results_": results_of(self._teams),
             "target_range_": self._limits,
             **self._blended(winner),
             **self._refitted(winner),
@@ -109,7 +111,6 @@ class Task:
         fitted = self._network._stand_in(predictions[rows])
         score = fitted.score(self.X[rows], self.y[rows], self._weights[rows])
         return {
-            "network_share_": share,
             "linear_estimators_": self._linear if share < 1 else None,
             "oof_predictions_": self._network._shown(predictions),
             "oof_score_": score,
@@ -198,17 +199,12 @@ class Task:
                 "max_iter=0 leaves no epoch to choose among; give a max_iter of 1 or more, "
                 "or fit a single network to have it untrained."
             )
-        vars(network).update(self._description(self._network))
+        vars(network).update(description(self._network))
         # Class weights may be what is searched.
         samples = (
             self._samples_of(network) if "class_weight" in parameters else self._samples
         )
         return Member(network, samples, *fold, self.workers, self._limits)
-
-    @staticmethod
-    def _description(network: Any) -> dict[str, Any]:
-        """What a network knows of features and targets before it is trained."""
-        return {name: vars(network)[name] for name in DESCRIPTION if name in vars(network)}
 
     def _new_judge(self, sample_weight: np.ndarray | None) -> Judge:
         ensemble, samples, rows = self._ensemble, self._samples, self._counting
@@ -228,11 +224,18 @@ class Task:
             with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
                 warnings.simplefilter("ignore")
                 model.fit(self.X[train], samples.y[train], sample_weight=weights[train])
+            arrays = map(np.ascontiguousarray, ensemble._linear_arrays(model))
+            model = ensemble._linear_restored(self._network, *arrays)
             self._linear.append(model)
             linear = ensemble._linear_predictions(model, self.X[test])
             parts.append(within(self._limits, linear))
         self._linear_oof = self._left_out.together(parts)
         self._judge.take_linear(self._linear_oof)
+
+
+def description(network: Any) -> dict[str, Any]:
+    """What a network knows of features and targets before it is trained."""
+    return {name: vars(network)[name] for name in DESCRIPTION if name in vars(network)}
 
 
 def weights_of(samples: Samples) -> np.ndarray:

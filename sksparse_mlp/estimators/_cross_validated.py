@@ -1,5 +1,6 @@
 """What cross-fitted ensembles share: folds, search, members, linear models beside them."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -21,12 +22,13 @@ from sksparse_mlp._sklearn import (
     StrOptions,
     _fit_context,
 )
-from sksparse_mlp.estimators._cross_fitting import Task
+from sksparse_mlp.estimators._cross_fitting import Task, description
 from sksparse_mlp.estimators._input import validated
 from sksparse_mlp.estimators._judging import blend, within
 from sksparse_mlp.estimators._members import Team
-from sksparse_mlp.estimators._search import winner_of
+from sksparse_mlp.estimators._search import results, searched, winner_of
 from sksparse_mlp.estimators._transaction import Transactional
+from sksparse_mlp.serialization._ensembles import exported_ensemble, imported_ensemble
 
 
 class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
@@ -174,6 +176,8 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     def _default_estimator(self) -> Any:
         """The network that None stands for."""
 
+    _network_class: type[Any]
+
     @abstractmethod
     def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:
         """What makes so many folds of shuffled samples."""
@@ -189,6 +193,20 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     @abstractmethod
     def _linear_model(self, network: Any) -> Any:
         """An unfitted linear model."""
+
+    @abstractmethod
+    def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What a linear model has learned.
+
+        Coefficients of shape (n_outputs, n_features) and intercepts of shape
+        (n_outputs,), which give what a network's last layer does.
+        """
+
+    @abstractmethod
+    def _linear_restored(
+        self, network: Any, coef: np.ndarray, intercept: np.ndarray
+    ) -> Any:
+        """The linear model that has learned this."""
 
     @abstractmethod
     def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
@@ -263,10 +281,9 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         """An unfitted network with the parameters that all configurations share."""
         network: Any = self.estimator
         network = self._default_estimator() if network is None else clone(network)
-        if not isinstance(network, type(self._default_estimator())):
+        if not isinstance(network, self._network_class):
             raise ValueError(
-                f"estimator must be a {type(self._default_estimator()).__name__}, got "
-                f"{network!r}."
+                f"estimator must be a {self._network_class.__name__}, got {network!r}."
             )
         # What is left out validates, and every fit starts anew.
         return network.set_params(early_stopping=False, warm_start=False)
@@ -281,7 +298,7 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         if unknown:
             raise ValueError(
                 f"param_grid has {unknown}, which are no parameters of "
-                f"{type(self._default_estimator()).__name__}; allowed are {sorted(known)}."
+                f"{self._network_class.__name__}; allowed are {sorted(known)}."
             )
         return configurations
 
@@ -307,6 +324,90 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         fitted = self._published()
         shown = fitted.estimators_[0]._shown
         return np.stack([shown(p) for p in fitted._member_predictions(X)])
+
+    def export_arrays(self) -> dict[str, np.ndarray]:
+        """Put all that was fitted into plain NumPy arrays, to be kept without pickle.
+
+        The format is that of ``docs/arrays.md``. Save the arrays, uncompressed, by
+        ``np.savez(path, **clf.export_arrays())``. Callbacks, metadata requests and
+        output configuration are not among them.
+
+        Returns
+        -------
+        dict of str to ndarray
+            They share no memory with the estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is neither made of numbers, strings, None, lists, tuples,
+            dicts, arrays and random states, nor an instance of a class of this package,
+            or if a weight is not finite. A splitter is such: set `cv` to a number first.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        from_arrays : The way back.
+        """
+        return exported_ensemble(self._published())
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray] | str | os.PathLike[str]) -> Self:
+        """Make the fitted estimator that arrays or a file describe.
+
+        Everything is checked before it is used; nothing is unpickled.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray, str or path-like
+            What `export_arrays` returned, or the path of an npz file of it. Give the path
+            of a file from elsewhere, and not what ``np.load`` makes of it: the file's own
+            structure is then checked too.
+
+        Returns
+        -------
+        object of this class
+            With the same parameters, fitted attributes and, to the last bit,
+            predictions.
+
+        Raises
+        ------
+        ValueError
+            If the arrays or the file are damaged, do not make up a fitted estimator of
+            this class, or are of a newer version of the format.
+        FileNotFoundError
+            If there is no such file.
+        """
+        return imported_ensemble(cls, arrays)
+
+    def _description(self, network: Any) -> dict[str, Any]:
+        """What a network knows of features and targets."""
+        return description(network)
+
+    def _restored_attributes(
+        self,
+        *,
+        estimators: list[Any],
+        linear: list[Any] | None,
+        columns: dict[str, list[Any]],
+        best: int,
+        history: list[dict[str, Any]],
+        target_range: np.ndarray | None,
+        oof_predictions: np.ndarray,
+        oof_score: float,
+    ) -> dict[str, Any]:
+        """All that is fitted, of what was kept of it; columns are of `cv_results_`."""
+        return {
+            **description(estimators[0]),
+            **searched(results(**columns), best),
+            "estimators_": estimators,
+            "linear_estimators_": linear,
+            "history_": history,
+            "target_range_": target_range,
+            "oof_predictions_": oof_predictions,
+            "oof_score_": oof_score,
+        }
 
     def _member_predictions(self, X: Any) -> list[np.ndarray]:
         X = validated(self, X, reset=False)

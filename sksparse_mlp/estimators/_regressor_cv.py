@@ -86,6 +86,8 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
         predicted: np.ndarray = fitted.estimators_[0]._shown(fitted._mean_prediction(X))
         return predicted
 
+    _network_class = SparseMLPRegressor
+
     # --- targets ----------------------------------------------------------------------
 
     def _default_estimator(self) -> SparseMLPRegressor:
@@ -108,6 +110,17 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
 
     def _linear_model(self, network: Any) -> Any:
         return Ridge(tol=TOL)
+
+    def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
+        return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+
+    def _linear_restored(
+        self, network: Any, coef: np.ndarray, intercept: np.ndarray
+    ) -> Any:
+        model = self._linear_model(network)
+        model.coef_, model.intercept_ = coef, intercept
+        model.n_features_in_ = coef.shape[1]
+        return model
 
     def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
         predictions: np.ndarray = model.predict(X)

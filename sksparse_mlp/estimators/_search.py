@@ -138,21 +138,49 @@ def winner_of(teams: list[Team]) -> Team:
 
 def results_of(teams: list[Team]) -> dict[str, Any]:
     """What GridSearchCV has in ``cv_results_``, as far as it has a meaning here."""
-    scores = np.array([team.best.score for team in teams])
-    names = list(dict.fromkeys(name for team in teams for name in team.parameters))
+    return results(
+        params=[team.parameters for team in teams],
+        mean_test_score=[team.best.score for team in teams],
+        n_epochs=[team.best_epoch for team in teams],
+        n_epochs_trained=[team.epoch for team in teams],
+        network_share=[team.best.share for team in teams],
+    )
+
+
+def results(
+    params: list[dict[str, Any]],
+    mean_test_score: list[float],
+    n_epochs: list[int],
+    n_epochs_trained: list[int],
+    network_share: list[float],
+) -> dict[str, Any]:
+    """The same of lists with a value for each configuration."""
+    scores = np.array(mean_test_score)
     columns = {}
-    for name in names:
-        values = np.ma.MaskedArray(np.empty(len(teams), object), mask=True)
-        for k, team in enumerate(teams):
-            if name in team.parameters:
-                values[k] = team.parameters[name]
+    for name in dict.fromkeys(name for each in params for name in each):
+        values = np.ma.MaskedArray(np.empty(len(params), object), mask=True)
+        for k, each in enumerate(params):
+            if name in each:
+                values[k] = each[name]
         columns[f"param_{name}"] = values
     return {
         **columns,
-        "params": [team.parameters for team in teams],
+        "params": params,
         "mean_test_score": scores,
         "rank_test_score": 1 + (scores > scores[:, np.newaxis]).sum(axis=1),
-        "n_epochs": np.array([team.best_epoch for team in teams]),
-        "n_epochs_trained": np.array([team.epoch for team in teams]),
-        "network_share": np.array([team.best.share for team in teams]),
+        "n_epochs": np.array(n_epochs),
+        "n_epochs_trained": np.array(n_epochs_trained),
+        "network_share": np.array(network_share),
+    }
+
+
+def searched(results: dict[str, Any], best: int) -> dict[str, Any]:
+    """The attributes that follow from the results and the place of the best in them."""
+    return {
+        "cv_results_": results,
+        "best_index_": best,
+        "best_params_": results["params"][best],
+        "best_score_": float(results["mean_test_score"][best]),
+        "n_epochs_": int(results["n_epochs"][best]),
+        "network_share_": float(results["network_share"][best]),
     }

@@ -8,7 +8,7 @@ refused.
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -49,18 +49,30 @@ PACKAGE = "package"
 
 def exported(estimator: Any) -> dict[str, np.ndarray]:
     """All arrays of a fitted estimator, sealed, sharing no memory with it."""
+    return sealed_copies(fitted_arrays(estimator))
+
+
+def sealed_copies(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Copies of arrays with what says which format they have, and a checksum."""
     # Plain ones also of those that a memory map holds.
-    copies = {k: np.array(array) for k, array in estimator_arrays(estimator).items()}
+    copies = {k: np.array(array) for k, array in (_head() | arrays).items()}
     return _npz.sealed(copies)
 
 
+def _head() -> dict[str, np.ndarray]:
+    return {"format": np.array(FORMAT), "version": np.array(VERSION)}
+
+
 def estimator_arrays(estimator: Any) -> dict[str, np.ndarray]:
+    """The arrays of a fitted estimator and of the format, some of them its own."""
+    return _head() | fitted_arrays(estimator)
+
+
+def fitted_arrays(estimator: Any) -> dict[str, np.ndarray]:
     """The arrays of a fitted estimator, some of them its own."""
     estimator._validate_params()
     network = estimator._fitted_network()
     arrays = {
-        "format": np.array(FORMAT),
-        "version": np.array(VERSION),
         "metadata": text_array(
             {
                 "estimator": type(estimator).__name__,
@@ -93,10 +105,14 @@ def _description_of_targets(estimator: Any) -> dict[str, Any]:
     return {"classes_are_objects": np.asarray(estimator.classes_).dtype.kind == "O"}
 
 
-def encoded_parameters(estimator: Any) -> dict[str, str]:
-    """The JSON text of each parameter."""
+def encoded_parameters(
+    estimator: Any, parameters: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """The JSON text of each parameter of an estimator, or of these of them."""
     texts = {}
-    for name, value in estimator.get_params(deep=False).items():
+    if parameters is None:
+        parameters = estimator.get_params(deep=False)
+    for name, value in parameters.items():
         try:
             texts[name] = dumps(value)
         except ValueError as error:
@@ -182,6 +198,17 @@ def imported(
 
 def with_run(cls: type[Any], source: Any) -> tuple[Any, RunState | None]:
     """The estimator that arrays or a file hold, and its run if it is a checkpoint."""
+
+    def build(reader: Reader) -> tuple[Any, RunState | None]:
+        estimator = fitted_estimator(cls, reader)
+        return estimator, _run(estimator, reader) if reader.has("run/") else None
+
+    built: tuple[Any, RunState | None] = read_with(cls, source, build)
+    return built
+
+
+def read_with(cls: type[Any], source: Any, build: Callable[[Reader], Any]) -> Any:
+    """What a function makes of all that arrays or a file hold, which must be sound."""
     is_file = not isinstance(source, Mapping)
     try:
         arrays = _npz.read(Path(source)) if is_file else _own(source)
@@ -189,8 +216,9 @@ def with_run(cls: type[Any], source: Any) -> tuple[Any, RunState | None]:
         _npz.check_sealed(arrays)
         del arrays[_npz.CHECKSUM]
         reader = Reader(arrays)
-        estimator = _estimator(cls, reader)
-        run = _run(estimator, reader) if reader.has("run/") else None
+        reader.take("format", (np.array(FORMAT).dtype.str,), ())
+        reader.take("version", INDEX, ())
+        built = build(reader)
         reader.finish()
     except ValueError as error:
         where = f"The file {os.fspath(source)}" if is_file else "What was given"
@@ -198,7 +226,7 @@ def with_run(cls: type[Any], source: Any) -> tuple[Any, RunState | None]:
             f"{where} does not hold a {cls.__name__} that can be used: "
             f"{str(error).rstrip('.')}. Take an intact copy, or export it again."
         ) from error
-    return estimator, run
+    return built
 
 
 def _own(arrays: Mapping[Any, Any]) -> dict[str, np.ndarray]:
@@ -227,11 +255,10 @@ def _check_version(arrays: dict[str, np.ndarray]) -> None:
         )
 
 
-def _estimator(cls: type[Any], reader: Reader) -> Any:
-    reader.take("format", (np.array(FORMAT).dtype.str,), ())
-    reader.take("version", INDEX, ())
+def fitted_estimator(cls: type[Any], reader: Reader) -> Any:
+    """The network that arrays without those of the format hold."""
     metadata = _metadata(cls, reader)
-    estimator = _unfitted(cls, reader.json("parameters", dict))
+    estimator = unfitted(cls, reader.json("parameters", dict))
     estimator.history_ = _history(reader.json("history", list))
     estimator.n_iter_ = whole(metadata["n_iter"], "n_iter", 0, len(estimator.history_))
     vars(estimator).update(_network_attributes(reader, ""))
@@ -281,7 +308,8 @@ def _take_targets(estimator: Any, reader: Reader, metadata: dict[str, Any]) -> N
         estimator.classes_ = _classes(reader, metadata["classes_are_objects"])
 
 
-def _unfitted(cls: type[Any], parameters: dict[Any, Any]) -> Any:
+def unfitted(cls: type[Any], parameters: dict[Any, Any]) -> Any:
+    """An estimator with these parameters, if they are right."""
     parameters = later_parameters(cls) | parameters
     if sorted(parameters, key=str) != cls._get_param_names():
         raise ValueError(f"its parameters are not those of {cls.__name__}")

@@ -80,6 +80,11 @@ class Reader:
             raise ValueError(f"{name} has {list(value)}, but {list(keys)} are needed")
         return value
 
+    def behind(self, prefix: str) -> "Reader":
+        """What hands out the arrays behind a prefix, by the rest of their names."""
+        names = [name for name in self._left if name.startswith(prefix)]
+        return Reader({name.removeprefix(prefix): self._left.pop(name) for name in names})
+
     def finish(self) -> None:
         """Refuse what nothing asked for."""
         if self._left:
