@@ -29,7 +29,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+# The last is a part of the front page.
+exclude_patterns = ["_build", "headline.md"]
 templates_path = ["_templates"]
 default_role = "literal"
 smartquotes = False

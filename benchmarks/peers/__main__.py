@@ -8,7 +8,7 @@ import warnings
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from benchmarks import data, peers
+from benchmarks import data, headline, peers
 from benchmarks.peers import (
     batches,
     break_even,
@@ -67,6 +67,7 @@ def main():
         context["repeats"] = str(options.repeats)
         context["duration"] = f"{time.perf_counter() - started:.0f} s"
         report.write(sections, context)
+        headline.main()
 
 
 if __name__ == "__main__":

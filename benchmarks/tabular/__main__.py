@@ -10,6 +10,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from benchmarks import headline
 from benchmarks.tabular import report
 from benchmarks.tabular.models import measure, models
 from benchmarks.tabular.sets import index, split
@@ -64,6 +65,7 @@ def main():
     with threadpool_limits(1):
         measure_missing(sets, options.models, range(options.splits))
     report.write(finished(), index())
+    headline.main()
 
 
 if __name__ == "__main__":
