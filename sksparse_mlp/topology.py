@@ -61,35 +61,16 @@ def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
     >>> weakest(np.array([0.1, -3.0, 2.0, -0.2]), zeta=0.5)
     array([0, 3])
     """
-    removed = np.zeros(weights.size, dtype=bool)
-    for negative in (False, True):
-        side = weights < 0 if negative else weights >= 0
-        count = int(np.count_nonzero(side))
-        n_removed = round(zeta * count)
-        if n_removed == 0:
-            continue
-        limit, n_of_limit = _largest_removed(weights, negative, count, n_removed)
-        side &= weights > limit if negative else weights < limit
-        removed |= side
-        removed[_evenly(np.flatnonzero(weights == limit), n_of_limit)] = True
-    return np.flatnonzero(removed)
+    return np.flatnonzero(~_strongest(weights, zeta))
 
 
-def _largest_removed(
-    weights: np.ndarray, negative: bool, count: int, n_removed: int
-) -> tuple[float, int]:
-    """The last of one sign to go, and how many of this value go."""
-    sizes = np.empty(count + 1, weights.dtype)
-    kernels.sizes_of_sign(weights, negative, sizes)
-    sizes[:count].partition(n_removed - 1)
-    limit = sizes[n_removed - 1]
-    n_of_limit = int(np.count_nonzero(sizes[:n_removed] == limit))
-    return -limit if negative else limit, n_of_limit
-
-
-def _evenly(items: np.ndarray, size: int) -> np.ndarray:
-    """``size`` of the items, at even distances."""
-    return items[(2 * np.arange(size) + 1) * items.size // (2 * size)]
+def _strongest(weights: np.ndarray, zeta: float) -> np.ndarray:
+    """Mask of the connections that stay where the `weakest` go."""
+    kind = f"i{weights.itemsize}"
+    infinity = np.full(1, np.inf, weights.dtype).view(kind)[0]
+    keep = np.empty(weights.size, dtype=bool)
+    kernels.keep_strongest(weights.view(kind), infinity, zeta, keep)
+    return keep
 
 
 class Growth(BaseEstimator):
@@ -140,8 +121,7 @@ class Growth(BaseEstimator):
         """
         # What follows takes the memory of what no longer holds afterwards.
         layer.drop_transposed()
-        keep = np.ones(layer.n_connections, dtype=bool)
-        keep[weakest(layer.weights, zeta)] = False
+        keep = _strongest(layer.weights, zeta)
         n_kept = int(np.count_nonzero(keep))
         n_removed = layer.n_connections - n_kept
         wanted = layer.n_connections if n_connections is None else n_connections

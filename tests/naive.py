@@ -35,6 +35,12 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     dx[start:stop] = (W_transposed @ dz)[start:stop]
 
 
+def backward_times(indptr, indices, positions, weights, dz, dx, scale, start, stop):
+    derivative = dx.copy()
+    backward_input(indptr, indices, positions, weights, dz, dx, start, stop)
+    dx[start:stop] *= (scale * derivative)[start:stop]
+
+
 def share_active(x, size):
     return np.mean(x[:, :size] != 0)
 
@@ -175,6 +181,12 @@ def leaky_relu(z, a, slopes, start, stop):
     a[start:stop] = np.where(z > 0, z, slopes[:, np.newaxis] * z)[start:stop]
 
 
+def leaky_relu_and_derivative(a, derivative, slopes, start, stop):
+    derivative[start:stop] = 1
+    leaky_relu_gradient(a, derivative, slopes, start, stop)
+    leaky_relu(a, a, slopes, start, stop)
+
+
 def leaky_relu_gradient(z, da, slopes, start, stop):
     da[start:stop] *= np.where(z > 0, 1, slopes[:, np.newaxis])[start:stop]
 
@@ -256,6 +268,11 @@ def dropout(a, key, threshold, scale, start, stop):
             a[row, column] *= scale if kept else 0
 
 
+def dropout_and_derivative(a, derivative, key, threshold, scale, start, stop):
+    dropout(derivative, key, threshold, 1, start, stop)
+    dropout(a, key, threshold, scale, start, stop)
+
+
 # --- losses ---------------------------------------------------------------------------
 
 
@@ -310,15 +327,26 @@ def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indic
     grown[:] = np.searchsorted(positions, free[ranks])
 
 
-def move_values(values, keep, grown):
-    kept = values[: len(keep)][keep]
-    values[grown] = 0
-    values[np.setdiff1d(np.arange(len(kept) + len(grown)), grown)] = kept
+def move_values(values, slot, slot_2, keep, grown):
+    for array in (values, slot, slot_2)[: 1 + (len(slot) > 0) + (len(slot_2) > 0)]:
+        kept = array[: len(keep)][keep]
+        array[grown] = 0
+        array[np.setdiff1d(np.arange(len(kept) + len(grown)), grown)] = kept
 
 
-def sizes_of_sign(weights, negative, sizes):
-    side = weights < 0 if negative else weights >= 0
-    sizes[:] = np.append(np.abs(weights[side]), 0)
+def keep_strongest(bits, infinity, zeta, keep):
+    values = bits.view(f"f{bits.itemsize}")
+    keep[:] = True
+    for side in (values >= 0, values < 0):
+        places = np.flatnonzero(side)
+        sizes = np.abs(values[places])
+        limit = np.sort(sizes)[: round(zeta * len(sizes))][-1:]
+        keep[places[sizes < limit.sum()]] = False
+        equal = places[np.isin(sizes, limit)]
+        n_of_equal = round(zeta * len(sizes)) - np.count_nonzero(sizes < limit.sum())
+        chosen = (2 * np.arange(n_of_equal) + 1) * len(equal) // max(2 * n_of_equal, 1)
+        keep[equal[chosen]] = False
+    return np.count_nonzero(~keep)
 
 
 def keep_among(indptr, indices, inputs, outputs, keep):
@@ -379,6 +407,7 @@ def gradient_sizes_at(rows, columns, x, dz, sizes):
 
 
 def distinct_draws(sums, population, drawn):
+    np.cumsum(sums, out=sums)
     draws = (sums[:-1] / sums[-1] * population).astype(np.int64)
     distinct = np.unique(np.minimum(draws, population - 1))
     drawn[: len(distinct)] = distinct
@@ -415,7 +444,7 @@ def sample_sorted(rng, population, size):
         if missing:
             expected = -population * math.log1p(-missing / population)
             n_draws = math.ceil(expected + 4 * math.sqrt(expected) + 1)
-            sums = np.cumsum(rng.standard_exponential(n_draws + 1))
+            sums = rng.standard_exponential(n_draws + 1)
             more = np.empty(n_draws, np.int64)
             n_distinct = distinct_draws(sums, population, more)
             drawn = np.union1d(drawn, more[:n_distinct])

@@ -69,7 +69,7 @@ class Hidden:
         n_trained = parameters.shape[0] if activation.learnable else 0
         self.gradient = np.zeros((n_trained, n_neurons), dtype)
         self.slots: list[np.ndarray] = []
-        self._epoch_gradient = np.zeros_like(parameters)
+        self._epoch_gradient = np.zeros(parameters.shape, dtype)
         self._n_batches = 0
         if norm is not None:
             self.inverse_deviation = np.empty(n_neurons, dtype)

@@ -29,6 +29,7 @@ from sksparse_mlp.core.simd import (
     put_sums,
     splat,
     store,
+    times,
     total_of,
 )
 from sksparse_mlp.core.spinning import meet
@@ -50,8 +51,8 @@ exact_inlined = kept(njit(forceinline=True, **(OPTIONS | {"fastmath": False})))
 
 @inlined
 def _at(indices, k):
-    # An unsigned index spares the check for negative ones.
-    return np.uint64(indices[k])
+    # Unsigned indices spare the check for negative ones.
+    return np.uint64(indices[np.uint64(k)])
 
 
 @inlined
@@ -69,35 +70,46 @@ def _check_rows(x):
 def _add_connections(totals, indices, positions, weights, first, last, x, s):
     """Add weight times input, of samples from s on, for the connections of a row."""
     for k in range(first, last):
-        w = weights[k] if positions is None else weights[_at(positions, k)]
-        totals = add_scaled(totals, w, x, _at(indices, k), s)
+        place = np.uint64(k) if positions is None else _at(positions, k)
+        totals = add_scaled(totals, weights[place], x, _at(indices, k), s)
     return totals
 
 
-@kernel
-def _sum_row(indices, positions, weights, first, last, x, bias, z, row):
-    """z[row] = bias + sum of weight times input over the connections of a row."""
+@inlined
+def _put(z, row, s, totals, scale):
+    if scale is None:
+        store(z, row, s, totals)
+    else:
+        store(z, row, s, times(totals, scale, z, row, s))
+
+
+@inlined
+def _sum_row(indices, positions, weights, first, last, x, bias, z, row, scale):
+    """z[row] = bias + sum of weight times input over the connections of a row.
+
+    With a ``scale`` z[row] is multiplied by ``scale`` times the sum instead.
+    """
     step, s, b = lanes(x), 0, splat(bias)
     if N_TOTALS == 8:
         while s + 8 * step <= x.shape[1]:
             t = (b, b, b, b, b, b, b, b)
             t = _add_connections(t, indices, positions, weights, first, last, x, s)
-            store(z, row, s, t)
+            _put(z, row, s, t, scale)
             s += 8 * step
     while s + 4 * step <= x.shape[1]:
         four = (b, b, b, b)
         four = _add_connections(four, indices, positions, weights, first, last, x, s)
-        store(z, row, s, four)
+        _put(z, row, s, four, scale)
         s += 4 * step
     while s + 2 * step <= x.shape[1]:
         two = (b, b)
         two = _add_connections(two, indices, positions, weights, first, last, x, s)
-        store(z, row, s, two)
+        _put(z, row, s, two, scale)
         s += 2 * step
     while s < x.shape[1]:
         one = (b,)
         one = _add_connections(one, indices, positions, weights, first, last, x, s)
-        store(z, row, s, one)
+        _put(z, row, s, one, scale)
         s += step
 
 
@@ -107,7 +119,7 @@ def forward(indptr, indices, weights, bias, x, z, start, stop):
     _check_rows(x)
     for row in range(start, stop):
         first, last = indptr[row], indptr[row + 1]
-        _sum_row(indices, None, weights, first, last, x, bias[row], z, row)
+        _sum_row(indices, None, weights, first, last, x, bias[row], z, row, None)
 
 
 @kernel
@@ -121,7 +133,17 @@ def backward_input(indptr, indices, positions, weights, dz, dx, start, stop):
     zero = dz.dtype.type(0.0)
     for row in range(start, stop):
         first, last = indptr[row], indptr[row + 1]
-        _sum_row(indices, positions, weights, first, last, dz, zero, dx, row)
+        _sum_row(indices, positions, weights, first, last, dz, zero, dx, row, None)
+
+
+@kernel
+def backward_times(indptr, indices, positions, weights, dz, dx, scale, start, stop):
+    """dx *= scale * W' dz, as :func:`backward_input`: dx holds derivatives before."""
+    _check_rows(dz)
+    zero, scale = dz.dtype.type(0.0), dz.dtype.type(scale)
+    for row in range(start, stop):
+        first, last = indptr[row], indptr[row + 1]
+        _sum_row(indices, positions, weights, first, last, dz, zero, dx, row, scale)
 
 
 @kernel
@@ -549,6 +571,18 @@ def leaky_relu_gradient(z, da, slopes, start, stop):
 
 
 @kernel
+def leaky_relu_and_derivative(a, derivative, slopes, start, stop):
+    """From pre-activations to the values of :func:`leaky_relu`, in place."""
+    one = a.dtype.type(1.0)
+    for row in range(start, stop):
+        slope = slopes[min(row, slopes.size - 1)]
+        for s in range(a.shape[1]):
+            factor = one if a[row, s] > 0.0 else slope
+            a[row, s] *= factor
+            derivative[row, s] = factor
+
+
+@kernel
 def slope_gradient(z, da, gradient, start, stop):
     """gradient[row] = sum of da * z over the samples where z is not positive."""
     zero = z.dtype.type(0.0)
@@ -720,6 +754,20 @@ def dropout(a, key, threshold, scale, start, stop):
             a[row, s] *= scale if h >= threshold else zero
 
 
+@kernel
+def dropout_and_derivative(a, derivative, key, threshold, scale, start, stop):
+    """As :func:`dropout`; the derivative becomes zero where ``a`` does, without scale."""
+    scale = a.dtype.type(scale)
+    zero = a.dtype.type(0.0)
+    threshold = np.uint32(threshold)
+    for row in range(start, stop):
+        row_key = _mix(np.uint32(np.uint32(key) + np.uint32(row) * np.uint32(0x9E3779B9)))
+        for s in range(a.shape[1]):
+            h = _mix(np.uint32(row_key + np.uint32(s) * np.uint32(0x9E3779B9)))
+            a[row, s] *= scale if h >= threshold else zero
+            derivative[row, s] = derivative[row, s] if h >= threshold else zero
+
+
 # --- losses of samples, and their gradients for the output layer's logits -------------
 
 
@@ -856,38 +904,139 @@ def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indic
 
 
 @kernel
-def move_values(values, keep, grown):
+def move_values(values, slot, slot_2, keep, grown):
     """Move the kept values to make room for zeros at the places ``grown``, in place.
 
-    ``values`` has room for as many as before and for as many as there will be.
+    The arrays have room for as many as before and for as many as there will be, or are
+    empty but for the first.
     """
-    n_kept = 0
+    n_kept, has_slot, has_slot_2 = 0, slot.size > 0, slot_2.size > 0
     for k in range(keep.size):
         # Written without a branch, which the processor could not predict, as below.
         values[n_kept] = values[k]
+        if has_slot:
+            slot[n_kept] = slot[k]
+        if has_slot_2:
+            slot_2[n_kept] = slot_2[k]
         n_kept += keep[k]
     # From the end, so that no value is overwritten before it has moved.
-    source, j = n_kept - 1, grown.size - 1
+    source, j, zero = n_kept - 1, grown.size - 1, values.dtype.type(0.0)
     while j >= 0:
-        k = source + j + 1
-        moved, is_new = values[max(source, 0)], grown[j] == k
-        values[k] = values.dtype.type(0.0) if is_new else moved
+        k, last = source + j + 1, max(source, 0)
+        is_new = grown[j] == k
+        moved = values[last]
+        values[k] = zero if is_new else moved
+        if has_slot:
+            moved = slot[last]
+            slot[k] = zero if is_new else moved
+        if has_slot_2:
+            moved = slot_2[last]
+            slot_2[k] = zero if is_new else moved
         j -= is_new
         source -= not is_new
 
 
-@kernel
-def sizes_of_sign(weights, negative, sizes):
-    """Absolute values of the weights of one sign; zeros are with the positive ones.
+# Bits of a digit by which numbers are sorted into bins.
+DIGIT = 11
 
-    ``sizes`` has one place more than there are, which ends as zero.
+
+@inlined
+def _bin_of_rank(counts, rank):
+    """The bin with the value of this rank, and how many are in those before."""
+    place, before = 0, 0
+    while before + counts[place] <= rank:
+        before += counts[place]
+        place += 1
+    return place, before
+
+
+@kernel
+def _nth_of(sizes, rank, shift):
+    """The value of a rank among integers that differ in their lowest ``shift`` bits.
+
+    Returns it, how many are smaller, and how many are as large. ``sizes`` are reordered.
     """
-    count = 0
-    for k in range(weights.size):
-        # Written without a branch, which signs would not let the processor predict.
-        sizes[count] = abs(weights[k])
-        count += weights[k] < 0.0 if negative else weights[k] >= 0.0
-    sizes[count] = 0.0
+    counts = np.empty(1 << DIGIT, np.int64)
+    n_left, smaller = sizes.size, 0
+    while shift > 0:
+        width = min(shift, DIGIT)
+        shift -= width
+        counts[:] = 0
+        for k in range(n_left):
+            counts[(sizes[k] >> shift) & ((1 << width) - 1)] += 1
+        place, before = _bin_of_rank(counts, rank - smaller)
+        smaller += before
+        count = 0
+        for k in range(n_left):
+            size = sizes[k]
+            if (size >> shift) & ((1 << width) - 1) == place:
+                sizes[count] = size
+                count += 1
+        n_left = count
+    return sizes[0], smaller, n_left
+
+
+@inlined
+def _side_of(bits, size):
+    """0 for zeros and positive numbers, 1 for negative ones, by their bits."""
+    return np.int64(bits < 0 and size != 0)
+
+
+@kernel
+def keep_strongest(bits, infinity, zeta, keep):
+    """Mark all numbers but the share ``zeta`` of the smallest of each sign.
+
+    ``bits`` are theirs, as integers, and ``infinity`` are those of infinity: without the
+    sign they have the order of the sizes, and larger ones are not numbers and stay. Where
+    only some of several equal numbers go, these are at even distances among them. Returns
+    how many go.
+    """
+    shift = 8 * bits.itemsize - 1 - DIGIT
+    largest = (np.int64(1) << (8 * bits.itemsize - 1)) - 1
+    counts = np.zeros((2, 1 << DIGIT), np.int64)
+    for k in range(bits.size):
+        size = np.int64(bits[k] & largest)
+        counts[_side_of(bits[k], size), size >> shift] += size <= infinity
+    wanted, limits = np.zeros(2, np.int64), np.full(2, -1, np.int64)
+    n_equal, n_of_equal = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    for side in range(2):
+        wanted[side] = round(zeta * counts[side].sum())
+        if wanted[side] == 0:
+            continue
+        place, before = _bin_of_rank(counts[side], wanted[side] - 1)
+        sizes = np.empty(counts[side, place], np.int64)
+        count = 0
+        for k in range(bits.size):
+            size = np.int64(bits[k] & largest)
+            if size >> shift == place and _side_of(bits[k], size) == side:
+                sizes[count] = size
+                count += 1
+        rank = wanted[side] - 1 - before
+        limits[side], smaller, n_equal[side] = _nth_of(sizes, rank, shift)
+        n_of_equal[side] = wanted[side] - before - smaller
+    of_positive, of_negative = limits[0], limits[1]
+    for k in range(bits.size):
+        size = np.int64(bits[k] & largest)
+        limit = of_negative if _side_of(bits[k], size) else of_positive
+        keep[k] = size > limit
+    for side in range(2):
+        if n_of_equal[side] < n_equal[side]:
+            _keep_evenly(
+                bits, largest, side, limits[side], n_of_equal[side], n_equal[side], keep
+            )
+    return wanted[0] + wanted[1]
+
+
+@kernel
+def _keep_evenly(bits, largest, side, size, n_removed, n_equal, keep):
+    """Keep the equal numbers of a sign but for so many at even distances."""
+    seen = gone = 0
+    for k in range(bits.size):
+        if np.int64(bits[k] & largest) == size and _side_of(bits[k], size) == side:
+            goes = seen == (2 * gone + 1) * n_equal // (2 * n_removed)
+            keep[k] = not goes
+            gone += goes
+            seen += 1
 
 
 @kernel
@@ -1005,12 +1154,15 @@ def gradient_sizes_at(rows, columns, x, dz, sizes):
 
 @exact
 def distinct_draws(sums, population, drawn):
-    """Turn ascending sums into sorted distinct integers of ``range(population)``.
+    """Turn gaps into sorted distinct integers of ``range(population)``.
 
-    The last sum is the end of the range. Returns how many there are in ``drawn``, which
-    may share its memory with ``sums``: nothing is written before it was read.
+    The sum of all gaps, which their sums so far take the place of, is the end of the range.
+    Returns how many there are in ``drawn``, which may share its memory with ``sums``:
+    nothing is written before it was read.
     """
     n_draws, last, count = sums.size - 1, -1, 0
+    for k in range(n_draws):
+        sums[k + 1] += sums[k]
     total = sums[n_draws]
     for k in range(n_draws):
         value = min(np.int64(sums[k] / total * population), population - 1)
@@ -1351,10 +1503,7 @@ def _fill_inputs(layer, plan, rows, width, like, index):
 
 @kernel
 def _activate(layer, z, a, like, start, stop):
-    if layer.activation == LEAKY_RELU:
-        slopes = array_at(layer.parameters, layer.n_slopes, like)
-        leaky_relu(z, a, slopes, start, stop)
-    elif layer.activation == IDENTITY:
+    if layer.activation == IDENTITY:
         copy_rows(z, a, start, stop)
     elif layer.activation == LOGISTIC:
         logistic(z, a, start, stop)
@@ -1368,10 +1517,7 @@ def _activate(layer, z, a, like, start, stop):
 
 @kernel
 def _differentiate_activation(layer, z, da, like, start, stop):
-    if layer.activation == LEAKY_RELU:
-        slopes = array_at(layer.parameters, layer.n_slopes, like)
-        leaky_relu_gradient(z, da, slopes, start, stop)
-    elif layer.activation == LOGISTIC:
+    if layer.activation == LOGISTIC:
         logistic_gradient(z, da, start, stop)
     elif layer.activation == TANH:
         tanh_gradient(z, da, start, stop)
@@ -1397,6 +1543,7 @@ def _forward_rows(layer, plan, key, size, width, like, index, start, stop):
     u = rows_at(layer.u, layer.n_out, width, like)
     z = rows_at(layer.z, layer.n_out, width, like)
     a = rows_at(layer.a, layer.n_out, width, like)
+    dz = rows_at(layer.dz, layer.n_out, width, like)
     for row in range(start, stop, ROWS):
         end = min(row + ROWS, stop)
         forward(indptr, indices, weights, bias, x, u, row, end)
@@ -1412,6 +1559,15 @@ def _forward_rows(layer, plan, key, size, width, like, index, start, stop):
                 _of_neurons(layer, layer.inverse_deviation, like),
                 layer.norm_momentum, layer.norm_epsilon, size, row, end,
             )  # fmt: skip
+        if layer.activation == LEAKY_RELU:
+            # The derivative is known now: where it waits there is nothing else yet.
+            slopes = array_at(layer.parameters, layer.n_slopes, like)
+            leaky_relu_and_derivative(a, dz, slopes, row, end)
+            if plan.drop_below > 0:
+                dropout_and_derivative(
+                    a, dz, key, plan.drop_below, plan.keep_scale, row, end
+                )
+            continue
         _activate(layer, z, a, like, row, end)
         if plan.drop_below > 0:
             dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
@@ -1431,10 +1587,15 @@ def _backward_rows(
     z = rows_at(below.z, below.n_out, width, like)
     for row in range(start, stop, ROWS):
         end = min(row + ROWS, stop)
-        backward_input(indptr, indices, positions, weights, dz, dx, row, end)
-        if plan.drop_below > 0:
-            dropout(dx, key, plan.drop_below, plan.keep_scale, row, end)
-        _differentiate_activation(below, z, dx, like, row, end)
+        if below.activation == LEAKY_RELU:
+            backward_times(
+                indptr, indices, positions, weights, dz, dx, plan.keep_scale, row, end
+            )
+        else:
+            backward_input(indptr, indices, positions, weights, dz, dx, row, end)
+            if plan.drop_below > 0:
+                dropout(dx, key, plan.drop_below, plan.keep_scale, row, end)
+            _differentiate_activation(below, z, dx, like, row, end)
         if below.has_norm:
             normalise_batch_gradient(
                 rows_at(below.u, below.n_out, width, like), dx,
@@ -1518,6 +1679,29 @@ def _differentiate_loss(layer, plan, rows, losses, width, like):
         squared_error(z, targets, weights, rows, dz, losses, tiny, start, stop)
     if stop == rows.size:
         dz[:, rows.size :] = 0.0
+
+
+@exact
+def bound_of_outputs(table, of_inputs, like):
+    """No output of the network is larger for samples whose norm is at most ``of_inputs``.
+
+    A layer multiplies norms by no more than that of its weights (Frobenius's). Infinity or
+    NaN where there is no such bound, which says nothing.
+    """
+    bound = of_inputs
+    for depth in range(table.size):
+        layer = table[depth]
+        weights = array_at(layer.weights, layer.n_connections, like)
+        bias = array_at(layer.bias, layer.n_out, like)
+        bound = bound * math.sqrt(sum_of_squares(weights)) + math.sqrt(sum_of_squares(bias))
+        if layer.has_norm:
+            return np.inf
+        # No activation that is known here exceeds 1 plus its largest slope times its input.
+        if layer.activation == LEAKY_RELU:
+            slopes = array_at(layer.parameters, layer.n_slopes, like)
+            bound *= 1.0 + math.sqrt(sum_of_squares(slopes))
+        bound += math.sqrt(layer.n_out)
+    return bound
 
 
 @exact

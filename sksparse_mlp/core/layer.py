@@ -297,13 +297,26 @@ class SparseLayer:
         kernels.merge_pattern(
             self.indptr, self.indices, keep, ranks, self.n_in, indptr, indices, grown
         )
-        self.weights = _moved(self.weights, keep, grown, n_connections)
-        self.slots = [
-            (_moved(slot, keep, grown, n_connections), bias_slot)
-            for slot, bias_slot in self.slots
-        ]
+        self._move_values(keep, grown, n_connections)
         self._set_pattern(indptr, indices)
         return grown
+
+    def _move_values(self, keep: np.ndarray, grown: np.ndarray, size: int) -> None:
+        """Move weights and slots to where they belong, with zeros where they are new."""
+        # One after the other, so that only one is there twice at a time.
+        self._map_values(lambda values: _with_room(values, size))
+        slots = [slot for slot, _ in self.slots]
+        slots += [np.empty(0, self.weights.dtype)] * (2 - len(slots))
+        kernels.move_values(self.weights, *slots, keep, grown)
+        if size < self.weights.size:
+            del slots
+            self._map_values(lambda values: values[:size].copy())
+
+    def _map_values(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Put others in the place of the weights and of their slots."""
+        self.weights = change(self.weights)
+        for k, (slot, bias_slot) in enumerate(self.slots):
+            self.slots[k] = change(slot), bias_slot
 
     def positions(self, keep: np.ndarray) -> np.ndarray:
         """Sorted row-major positions of the connections that are kept, dtype int64."""
@@ -411,11 +424,8 @@ def _take(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     return taken
 
 
-def _moved(
-    values: np.ndarray, keep: np.ndarray, grown: np.ndarray, size: int
-) -> np.ndarray:
-    """The kept values and zeros at the places ``grown``, in place if as many remain."""
-    if size > values.size:
-        values = np.concatenate([values, np.empty(size - values.size, values.dtype)])
-    kernels.move_values(values, keep, grown)
-    return values if size == values.size else values[:size].copy()
+def _with_room(values: np.ndarray, size: int) -> np.ndarray:
+    """An array that begins with the values, for at least so many."""
+    if size <= values.size:
+        return values
+    return np.concatenate([values, np.empty(size - values.size, values.dtype)])

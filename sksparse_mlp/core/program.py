@@ -1,5 +1,7 @@
 """A network's updates as one compiled call, where all of its parts are known to kernels."""
 
+import math
+import weakref
 from typing import Any, Self
 
 import numpy as np
@@ -68,13 +70,18 @@ class Program:
         self._samples = samples
         n_layers = len(network.layers)
         self._table = np.zeros(n_layers, kernels.LAYER)
+        self._known: list[tuple[weakref.ref[np.ndarray], ...]] = [()] * n_layers
         self._squares = np.zeros(n_layers)
+        self._shares: dict[int, np.ndarray] = {}
         self._plan = np.zeros(1, kernels.PLAN)
+        self._norm_of_samples = _norm_of(samples.X)
+        # Half of the digits are left for what is rounded on the way.
+        self._limit = math.sqrt(np.finfo(network.dtype).max)
         self._fill_plan(alpha, Dropout(dropout))
-        for depth in range(n_layers):
-            self._fill_buffers(depth)
         for row, unit in zip(self._table[:-1], network.hidden, strict=True):
             _fill_hidden(row, unit)
+        for depth in range(n_layers):
+            self._fill_buffers(depth)
 
     @classmethod
     def of(
@@ -124,15 +131,14 @@ class Program:
         if self._drops:
             shape = count, len(network.hidden)
             keys[:, :-1] = data_rng.integers(2**32, size=shape)
-        for row, layer in zip(self._table, network.layers, strict=True):
-            _fill_layer(row, layer)
+        self._fill_layers()
         results: dict[int, tuple[int, float]] = {}
 
         def update(member: Member) -> None:
             plan = self._plan.copy()
             plan["rank"], plan["n_threads"] = member.rank, member.n_threads
             results[member.rank] = kernels.update(
-                self._table, plan, rows, keys, rates, self._shares(member.n_threads),
+                self._table, plan, rows, keys, rates, self._shares_of(member.n_threads),
                 self._buffers.losses, self._squares, member.counters,
                 loss,
                 network.dtype.type(0), np.int32(0),
@@ -141,12 +147,41 @@ class Program:
         workers.run(update, 3 * network.work(size), count)
         return results[0]
 
-    def _shares(self, n_threads: int) -> np.ndarray:
-        shares = [
-            [layer.shares(n_threads), layer.input_shares(n_threads)]
-            for layer in self._network.layers
-        ]
-        return np.array(shares, np.int64)
+    def is_surely_sound(self) -> bool:
+        """Whether all outputs for the samples must be finite, by the weights alone.
+
+        Other networks may be so too.
+        """
+        bound = kernels.bound_of_outputs(
+            self._table, self._norm_of_samples, self._network.dtype.type(0)
+        )
+        return bool(bound < self._limit)
+
+    def _fill_layers(self) -> None:
+        """Enter where the layers' arrays are, if they are others than before."""
+        for depth, layer in enumerate(self._network.layers):
+            slots = [array for pair in layer.slots for array in pair]
+            pattern = layer.indptr, layer.indices, *layer.transposed
+            arrays = *pattern, layer.weights, layer.bias, *slots
+            known = self._known[depth]
+            if known and all(
+                reference() is array
+                for reference, array in zip(known, arrays, strict=True)
+            ):
+                continue
+            _fill_layer(self._table[depth], layer, arrays)
+            # Arrays that the layer gives up are not kept alive.
+            self._known[depth] = tuple(map(weakref.ref, arrays))
+            self._shares.clear()
+
+    def _shares_of(self, n_threads: int) -> np.ndarray:
+        if n_threads not in self._shares:
+            shares = [
+                [layer.shares(n_threads), layer.input_shares(n_threads)]
+                for layer in self._network.layers
+            ]
+            self._shares[n_threads] = np.array(shares, np.int64)
+        return self._shares[n_threads]
 
     def _fill_plan(self, alpha: float, dropout: Dropout) -> None:
         plan, samples, optimizer = self._plan[0], self._samples, self._optimizer
@@ -162,6 +197,7 @@ class Program:
         plan["loss"], plan["solver"] = self._network.loss.code, optimizer.code
         plan["batch_size"], plan["mean_weight"] = self._buffers.size, samples.mean_weight()
         plan["alpha"], plan["tiny"] = alpha, flush_limit(self._network.dtype)
+        plan["keep_scale"] = 1.0
         if self._drops:
             plan["drop_below"], plan["keep_scale"] = dropout.threshold, dropout.scale
         for name, value in optimizer.constants().items():
@@ -173,6 +209,10 @@ class Program:
         row["u"], row["z"] = address_of(batch.u[depth]), address_of(batch.z[depth])
         if depth < len(batch.a):
             row["a"] = address_of(batch.a[depth])
+        if row["activation"] == kernels.LEAKY_RELU:
+            # Its values take the place of what they are made of.
+            row["z"] = row["a"]
+            row["u"] = row["u"] if row["has_norm"] else row["a"]
 
 
 def _is_known(unit: Hidden) -> bool:
@@ -197,14 +237,16 @@ def _is_readable(samples: Samples, dtype: np.dtype) -> bool:
     )
 
 
-def _fill_layer(row: Any, layer: SparseLayer) -> None:
+def _norm_of(X: Any) -> float:
+    """At least the norm of each sample."""
+    values = X.data if sparse.issparse(X) else X.reshape(-1)
+    return math.sqrt(kernels.sum_of_squares(values))
+
+
+def _fill_layer(row: Any, layer: SparseLayer, arrays: tuple[np.ndarray, ...]) -> None:
     row["n_in"], row["n_out"] = layer.n_in, layer.n_out
     row["n_connections"] = layer.n_connections
-    pattern = layer.indptr, layer.indices, *layer.transposed
-    slots = [array for pair in layer.slots for array in pair]
-    for name, array in zip(
-        LAYER_ARRAYS, (*pattern, layer.weights, layer.bias, *slots), strict=False
-    ):
+    for name, array in zip(LAYER_ARRAYS, arrays, strict=False):
         row[name] = address_of(array)
 
 

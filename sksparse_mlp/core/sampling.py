@@ -162,7 +162,6 @@ def _sorted_draws(rng: np.random.Generator, population: int, size: int) -> np.nd
         return np.empty(0, np.int64)
     expected = -population * math.log1p(-size / population)
     n_draws = math.ceil(expected + 4 * math.sqrt(expected) + 1)
-    sums = rng.standard_exponential(n_draws + 1)
-    np.cumsum(sums, out=sums)
-    drawn = sums.view(np.int64)
-    return drawn[: kernels.distinct_draws(sums, population, drawn)]
+    gaps = rng.standard_exponential(n_draws + 1)
+    drawn = gaps.view(np.int64)
+    return drawn[: kernels.distinct_draws(gaps, population, drawn)]

@@ -4,7 +4,6 @@ Python runs signal handlers between any two steps of its main thread, and they m
 KeyboardInterrupt at Ctrl-C, or what a program's own handlers raise at an alarm.
 """
 
-import inspect
 import os
 import signal
 import threading
@@ -15,10 +14,12 @@ from typing import Any, TypeAlias
 
 Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
-# Plain integers, and the function that signal.getsignal wraps: converting to enumerations
-# takes ten times as long as asking.
+# Plain integers, and the functions behind those of the same name where Python has them:
+# converting to enumerations takes ten times as long as what is asked for.
 SIGNALS = sorted(map(int, signal.valid_signals()))
-_handler_of: Callable[[int], Any] = inspect.unwrap(signal.getsignal)
+_quick: Any = getattr(signal, "_signal", signal)
+_handler_of: Callable[[int], Any] = _quick.getsignal
+_set_handler: Callable[[int, Any], Any] = _quick.signal
 
 
 class PutOff:
@@ -46,14 +47,14 @@ class PutOff:
             handler = _handler_of(signum)
             if callable(handler):
                 self._handlers[signum] = handler
-                signal.signal(signum, self)
+                _set_handler(signum, self)
 
     def end(self) -> None:
         """Put the handlers back, and let them have what came."""
         # A handler that is back may raise before the others are.
         try:
             for signum, handler in self._handlers.items():
-                signal.signal(signum, handler)
+                _set_handler(signum, handler)
         finally:
             self._is_over = True
             self.pass_on()

@@ -95,6 +95,16 @@ def add_products(totals, vectors, array, rows, column):
     return totals
 
 
+def times(vectors, factor, array, row, column):
+    """The vectors times ``factor``, times those of ``array[row]`` from ``column`` on."""
+    check(array, row, column, len(vectors))
+    starts = range(column, column + len(vectors) * lanes(array), lanes(array))
+    return tuple(
+        vector * factor * load(array, row, start)
+        for vector, start in zip(vectors, starts, strict=True)
+    )
+
+
 def put_sums(array, place, vectors):
     """Write the sum of each vector of a tuple to ``array[place]`` and the places after it.
 
@@ -233,6 +243,20 @@ def _add_scaled(typing_context, totals, factor, array, row, column):
 
 
 @intrinsic
+def _times(typing_context, vectors, factor, array, row, column):
+    def generate(context, builder, signature, args):
+        rows = _Rows(context, builder, array, args[2])
+        scale = _splatted(builder, rows.vector.llvm, args[1])
+        products = [
+            builder.fmul(builder.fmul(vector, scale), rows.load(args[3], args[4], k))
+            for k, vector in enumerate(cgutils.unpack_tuple(builder, args[0]))
+        ]
+        return context.make_tuple(builder, vectors, products)
+
+    return vectors(vectors, array.dtype, array, types.intp, types.intp), generate
+
+
+@intrinsic
 def _add_products(typing_context, totals, vectors, array, places, column):
     def generate(context, builder, signature, args):
         rows = _Rows(context, builder, array, args[2])
@@ -362,6 +386,15 @@ def _add_scaled_compiled(totals, factor, array, row, column):
     def compiled(totals, factor, array, row, column):
         check(array, row, column, len(totals))
         return _add_scaled(totals, factor, array, row, column)
+
+    return compiled
+
+
+@overload(times, jit_options=_INLINED)
+def _times_compiled(vectors, factor, array, row, column):
+    def compiled(vectors, factor, array, row, column):
+        check(array, row, column, len(vectors))
+        return _times(vectors, factor, array, row, column)
 
     return compiled
 

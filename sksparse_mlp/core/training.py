@@ -310,8 +310,8 @@ class Training:
         if self.network.is_normed and rows.size % self.batch_size == 1:
             # A single sample has no moments to be normalised by.
             rows = rows[: max(rows.size - 1, 1)]
-        mean_weight = samples.mean_weight()
         program = program if self._skips is None else None
+        mean_weight = samples.mean_weight() if program is None else math.nan
         loss, first = 0.0, 0
         while first < rows.size and math.isfinite(loss):
             if self.evolution.is_due(self.n_updates):
@@ -331,12 +331,17 @@ class Training:
                     chunk, rate, self.n_updates, loss, self.data_rng, workers
                 )
                 self.n_updates += n_done
-        size = (rows.size - 1) % buffers.size + 1
-        batch = buffers if size == buffers.size else buffers.first(size)
         self.epoch += 1
         for unit in self.network.hidden:
             unit.end_epoch(self.optimizer, rate, self.epoch)
-        self.diverged = not (math.isfinite(loss) and self._is_sound(batch, workers))
+        size = (rows.size - 1) % buffers.size + 1
+        self.diverged = not (
+            math.isfinite(loss)
+            and (
+                (program is not None and program.is_surely_sound())
+                or self._is_sound(buffers, size, workers)
+            )
+        )
         self.n_seen += rows.size
         record["loss"] = loss / rows.size
         record |= {"learning_rate": rate, "slopes": self.network.slopes()}
@@ -411,10 +416,11 @@ class Training:
             )  # fmt: skip
             step(*member.part(layer.shares(member.n_threads)))
 
-    def _is_sound(self, batch: Batch, workers: Workers) -> bool:
-        """Whether the weights are finite and give finite outputs."""
+    def _is_sound(self, buffers: Batch, size: int, workers: Workers) -> bool:
+        """Whether the weights are finite and give finite outputs for the last batch."""
         if not self.network.is_finite():
             return False
+        batch = buffers if size == buffers.size else buffers.first(size)
         work = self.network.work(batch.size)
         workers.run(lambda member: self.network.forward(batch, member), work)
         return bool(np.isfinite(batch.z[-1]).all())

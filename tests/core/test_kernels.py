@@ -14,8 +14,8 @@ from scipy import sparse
 
 from sksparse_mlp.core import kernels
 
-# Those whose twin is the way step by step, in test_program.py.
-COMPOSED = {"update"}
+# Those of whole networks, which test_program.py compares with their steps.
+COMPOSED = {"bound_of_outputs", "update"}
 KERNELS = sorted(
     name
     for name, value in vars(kernels).items()
@@ -121,6 +121,7 @@ def elementwise_arguments(rng, dtype, batch):
     n_rows = len(FAN_INS)
     z, a, da = 3 * rng.standard_normal((3, n_rows, batch)).astype(dtype)
     arguments = {"z": z, "a": a, "da": da, "key": int(rng.integers(2**32))}
+    arguments["derivative"] = da.copy()
     arguments["slopes"] = rng.standard_normal(n_rows if batch % 2 else 1).astype(dtype)
     arguments |= {"gradient": np.full(n_rows, np.nan, dtype), "scale": 1 / 0.7}
     return arguments | {"threshold": round(0.3 * 2**32), "start": 0, "stop": n_rows}
@@ -203,6 +204,10 @@ def topology_arguments(rng, dtype, batch):
     arguments |= {"n_columns": N_INPUTS, "new_indptr": np.empty_like(indptr)}
     arguments |= {"new_indices": np.empty(size, np.int32)}
     arguments["values"] = rng.standard_normal(size).astype(dtype)
+    # Without slots, with one, and with two of them.
+    for name, has_some in (("slot", batch > 5), ("slot_2", batch > 16)):
+        n_values = size if has_some else 0
+        arguments[name] = rng.standard_normal(n_values).astype(dtype)
     arguments["weights"] = rng.standard_normal(indices.size).astype(dtype)
     arguments["factors"] = rng.standard_normal(n_rows).astype(dtype)
     arguments["inputs"] = rng.random(N_INPUTS) < 0.7
@@ -228,13 +233,14 @@ def column_sums_arguments(rng, dtype, batch):
 
 
 def signs_arguments(rng, dtype, batch):
-    """Weights of both signs and both zeros; the sizes of one sign."""
-    weights = rng.integers(-3, 4, size=60).astype(dtype)
-    weights[::7] = -0.0
-    negative = bool(batch % 2)
-    count = np.sum(weights < 0) if negative else np.sum(weights >= 0)
-    sizes = np.empty(count + 1, dtype)
-    return {"weights": weights, "negative": negative, "sizes": sizes}
+    """Numbers of both signs, many of them equal with even batches, and both zeros."""
+    drawn = rng.integers(-3, 4, 60) if batch % 2 == 0 else rng.standard_normal(700)
+    drawn = drawn.astype(float)
+    drawn[::7], drawn[3::50], drawn[7::50] = -0.0, np.nan, -np.inf
+    kind = np.int32 if dtype is np.float32 else np.int64
+    bits, infinity = drawn.astype(dtype).view(kind), dtype(np.inf).view(kind)
+    keep = np.empty(bits.size, bool)
+    return {"bits": bits, "infinity": infinity, "zeta": batch / 140, "keep": keep}
 
 
 def take_arguments(rng, dtype, batch):
@@ -245,9 +251,9 @@ def take_arguments(rng, dtype, batch):
 
 def draws_arguments(rng, dtype, batch):
     """Many draws of the same integers in small batches, hardly any in large ones."""
-    sums = np.cumsum(rng.exponential(size=80))
+    sums = rng.exponential(size=80)
     # Divided by their end some sums are 1, which is beyond the range.
-    sums[-4:] = sums[-1]
+    sums[-4:] = 0
     drawn = np.full(sums.size, -7)
     return {"sums": sums, "population": 30 * batch, "drawn": drawn}
 
@@ -318,6 +324,7 @@ def binning_arguments(rng, dtype, batch):
 ARGUMENTS = {
     "forward": layer_arguments,
     "backward_input": backward_input_arguments,
+    "backward_times": backward_input_arguments,
     "forward_skipping": skipping_arguments,
     "share_active": skipping_arguments,
     "forward_skipping_full": full_skipping_arguments,
@@ -337,6 +344,7 @@ ARGUMENTS = {
     "copy_rows": elementwise_arguments,
     "leaky_relu": elementwise_arguments,
     "leaky_relu_gradient": elementwise_arguments,
+    "leaky_relu_and_derivative": elementwise_arguments,
     "slope_gradient": elementwise_arguments,
     "srelu": srelu_arguments,
     "srelu_gradient": srelu_arguments,
@@ -349,6 +357,7 @@ ARGUMENTS = {
     "tanh": elementwise_arguments,
     "tanh_gradient": elementwise_arguments,
     "dropout": elementwise_arguments,
+    "dropout_and_derivative": elementwise_arguments,
     "softmax_cross_entropy": softmax_arguments,
     "logistic_cross_entropy": logistic_arguments,
     "squared_error": squared_error_arguments,
@@ -356,7 +365,7 @@ ARGUMENTS = {
     "gather_csr": gather_arguments,
     "merge_pattern": topology_arguments,
     "move_values": topology_arguments,
-    "sizes_of_sign": signs_arguments,
+    "keep_strongest": signs_arguments,
     "keep_among": topology_arguments,
     "kept_positions": topology_arguments,
     "transpose_pattern": transpose_arguments,
@@ -411,7 +420,7 @@ def assert_close(actual, expected, dtype):
     assert actual.keys() == expected.keys()
     tolerance = 100 * np.finfo(dtype).eps
     for name, values in expected.items():
-        size = max(1, np.max(np.abs(values)))
+        size = max(1, np.max(np.abs(values), initial=0))
         np.testing.assert_allclose(
             actual[name], values, rtol=tolerance, atol=tolerance * size, err_msg=name
         )

@@ -132,6 +132,28 @@ def test_short_calls_do_what_a_long_one_does(monkeypatch):
     assert losses == others
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e9, 1e30])
+@pytest.mark.parametrize("name", KNOWN)
+def test_outputs_are_within_their_bound_and_weights_that_overflow_have_none(name, scale):
+    samples, network = new_samples(dtype=np.float32), new_network(name, dtype=np.float32)
+    for layer in network.layers:
+        layer.weights *= np.float32(scale)
+    network.add_slots(1)
+    buffers = network.buffers(N_SAMPLES, training=True)
+    optimizer = SGD(momentum=0, nesterov=False)
+    compiled = Program.of(network, buffers, samples, optimizer, 0, 0)
+    compiled._fill_layers()
+    norm = np.linalg.norm(samples.X, axis=1).max()
+    bound = kernels.bound_of_outputs(compiled._table, norm, np.float32(0))
+    logits = network.logits(samples.X, samples.rows, HERE)
+    if np.isfinite(logits).all():
+        assert float(abs(logits).max()) <= bound
+    assert compiled.is_surely_sound() == (scale < 1e9 or bound < 1e19)
+    assert not (compiled.is_surely_sound() and not np.isfinite(logits).all())
+    network.layers[1].weights[3] = np.nan
+    assert not compiled.is_surely_sound()
+
+
 def test_a_loss_that_is_not_finite_ends_the_run():
     samples, network = new_samples(), new_network("relu")
     samples = replace(samples, X=samples.X.copy())

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from sksparse_mlp.core import signals
 from sksparse_mlp.core.signals import PutOff, put_off
 
 pytestmark = pytest.mark.skipif(
@@ -84,7 +85,7 @@ def test_a_handler_that_raises_while_others_are_put_back_leaves_them_working(
 
     waiting = PutOff()
     waiting.begin()
-    monkeypatch.setattr(signal, "signal", signal_comes)
+    monkeypatch.setattr(signals, "_set_handler", signal_comes)
     with pytest.raises(TimeoutError):
         waiting.end()
     monkeypatch.undo()

@@ -31,6 +31,12 @@ def add_scaled(factor, array, row, column, start, target):
 
 
 @njit
+def times(vectors, factor, array, row, column, target):
+    two = simd.load(vectors, 0, 0), simd.load(vectors, 0, simd.lanes(array))
+    simd.store(target, 0, 0, simd.times(two, factor, array, row, column))
+
+
+@njit
 def add_products(vectors, array, rows, column, target):
     zero, step = simd.splat(array.dtype.type(0)), simd.lanes(array)
     two = simd.load(vectors, 0, 0), simd.load(vectors, 0, step)
@@ -95,6 +101,16 @@ def test_scaled_vectors_are_added(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_vectors_are_multiplied_in_the_order_of_the_factors(dtype):
+    n = simd.LINE // np.dtype(dtype).itemsize
+    array, vectors = numbers((3, 3 * n), dtype), numbers((1, 2 * n), dtype, seed=1)
+    target = np.zeros((1, 2 * n), dtype)
+    times(vectors, dtype(1.1), array, 2, n, target)
+    expected = vectors[0] * dtype(1.1) * array[2, n:]
+    np.testing.assert_array_equal(target[0], expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_products_are_added_row_by_row(dtype):
     n = simd.LINE // np.dtype(dtype).itemsize
     array, vectors = numbers((3, 3 * n), dtype), numbers((1, 2 * n), dtype, seed=1)
@@ -147,6 +163,7 @@ def test_vectors_out_of_bounds_are_errors(place):
         lambda: copy(array, *place, room),
         lambda: copy(room, 0, 0, array[:0]),
         lambda: add_scaled(1.0, array, place[0], max(17, place[1]), 0.0, room),
+        lambda: times(room, 1.0, array, place[0], max(25, place[1]), room),
         lambda: add_products(room, array, (0, place[0] or 7), place[1], room),
         lambda: put_sums_of_8(np.zeros((8, 8)), np.zeros(9), 2),
         lambda: put_sums_of_8(np.zeros((8, 8)), np.zeros(9), -1),
