@@ -165,8 +165,7 @@ class Program:
             arrays = *pattern, layer.weights, layer.bias, *slots
             known = self._known[depth]
             if known and all(
-                reference() is array
-                for reference, array in zip(known, arrays, strict=True)
+                reference() is array for reference, array in zip(known, arrays, strict=True)
             ):
                 continue
             _fill_layer(self._table[depth], layer, arrays)
