@@ -12,7 +12,9 @@ import numpy as np
 from scipy import sparse
 
 import sksparse_mlp
+from sksparse_mlp._names import publish
 from sksparse_mlp._sklearn import check_callback_support
+from sksparse_mlp.analysis._recorder import AnalysisRecorder
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import (
     RunState,
@@ -25,7 +27,7 @@ from sksparse_mlp.serialization._arrays import (
 )
 from sksparse_mlp.serialization._values import dumps
 
-__all__ = ["Checkpoint"]
+__all__ = ["AnalysisRecorder", "Checkpoint"]
 
 # Parameters that change nothing in what is trained.
 FREE = ("n_jobs", "verbose")
@@ -437,3 +439,6 @@ def _resume(estimator: Any, loaded: Any, state: RunState) -> None:
         run.samples = replace(run.samples, rows=state.rows)
         run.validation = replace(run.validation, rows=state.validation_rows)
     estimator.history_, estimator.n_iter_ = loaded.history_, loaded.n_iter_
+
+
+publish(__name__, __all__)

@@ -15,7 +15,7 @@ Source: Price et al., *Deep Neural Network Initialization with Sparsity Inducing
 Activations*, 2024.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -38,6 +38,9 @@ ROUNDING = 1e-12
 TOO_SPARSE = 0.9
 # The normal density is zero, in float64, beyond so many standard deviations.
 END = 40.0
+# Of the integral over correlations of pairs, and of the series where there are no kinks.
+PAIR_NODES, PAIR_WEIGHTS = np.polynomial.legendre.leggauss(200)
+N_TERMS = 1000
 
 
 class Moments(NamedTuple):
@@ -47,6 +50,13 @@ class Moments(NamedTuple):
     chi: np.ndarray  # E[phi'^2]
     growth: np.ndarray  # d E[phi^2] / dq = E[phi phi' z] / sqrt(q)
     zeros: np.ndarray  # P(phi = 0)
+
+
+class PairMoments(NamedTuple):
+    """Expectations over two pre-activations of variance q, one entry per correlation."""
+
+    product: np.ndarray  # E[phi(u1) phi(u2)]
+    chi: np.ndarray  # E[phi'(u1) phi'(u2)]
 
 
 class _Function:
@@ -106,6 +116,32 @@ class _PiecewiseLinear:
             zeros=m0[(s == 0) & (c == 0)].sum(axis=0),
         )
 
+    def pairs(self, q: float, c: np.ndarray) -> PairMoments:
+        """Moments of pairs with correlations c, from those without and one integral.
+
+        By Price's theorem the second derivative of E[phi phi] by c is that of the kinks,
+        q**2 times the sum of jump_i jump_j times the density of (u1, u2) at the kinks i
+        and j. With c = sin(t) it is smooth up to the ends.
+        """
+        root = np.sqrt(q)
+        kinks, jumps = self.edges[1:-1] / root, np.diff(self.slopes)
+        bounds = np.clip(self.edges[:, np.newaxis] / root, -END, END)
+        m0, m1, _ = _truncated_moments(bounds[:-1], bounds[1:])
+        mean = float((self.slopes * root) @ m1[:, 0] + self.intercepts @ m0[:, 0])
+        slope = float(self.slopes @ m0[:, 0])
+        end = np.arcsin(c)[:, np.newaxis]  # (n_c, n_nodes) below
+        angles, weights = end * (1 + PAIR_NODES) / 2, end * PAIR_WEIGHTS / 2
+        density = np.zeros_like(angles)
+        for a, jump_a in zip(kinks, jumps, strict=True):
+            for b, jump_b in zip(kinks, jumps, strict=True):
+                square = (a - b * np.sin(angles)) ** 2 / np.cos(angles) ** 2 + b**2
+                density += jump_a * jump_b * np.exp(-square / 2) / (2 * np.pi)
+        # The integral of the second derivative, and the integral of that.
+        chi = slope**2 + (density * weights).sum(axis=1)
+        lever = (c[:, np.newaxis] - np.sin(angles)) * weights
+        product = mean**2 + q * (slope**2 * c + (density * lever).sum(axis=1))
+        return PairMoments(product, chi)
+
 
 def _normal_quadrature() -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights for expectations of functions that are smooth but for zero.
@@ -140,8 +176,26 @@ class _Smooth:
             zeros=(phi == 0) @ self.weights,
         )
 
+    def pairs(self, q: float, c: np.ndarray) -> PairMoments:
+        """Moments of pairs with correlations c, as power series in c (Mehler).
 
-def _moments_of(activation: Activation) -> Callable[[np.ndarray], Moments]:
+        The coefficients are the squares of those of the function in normalised Hermite
+        polynomials.
+        """
+        x = np.sqrt(q) * self.nodes
+        values = np.array([self.function.value(x), self.function.derivative(x)])
+        values *= self.weights
+        before, polynomial = np.zeros_like(x), np.ones_like(x)
+        sums, power = np.zeros((2, c.size)), np.ones_like(c)
+        for k in range(N_TERMS):
+            sums += (values @ polynomial)[:, np.newaxis] ** 2 * power
+            following = self.nodes * polynomial - np.sqrt(k) * before
+            before, polynomial = polynomial, following / np.sqrt(k + 1)
+            power = power * c
+        return PairMoments(*sums)
+
+
+def _moments_of(activation: Activation) -> _PiecewiseLinear | _Smooth:
     function = _Function(activation)
     kinks = function.kinks
     return _Smooth(function) if kinks is None else _PiecewiseLinear(function, kinks)
@@ -187,7 +241,7 @@ class EdgeOfChaosPoint:
     chi_1: float
     stability: float
     output_sparsity: float
-    _moments: Callable[[np.ndarray], Moments] = field(repr=False)
+    _moments: _PiecewiseLinear | _Smooth = field(repr=False)
 
     def variance_map(self, q: ArrayLike) -> np.ndarray:
         """V(q), the variance in the next layer where that of this one is q.
@@ -212,6 +266,77 @@ class EdgeOfChaosPoint:
             raise ValueError(f"q={q!r} must be finite and not negative.")
         square = self._moments(q.reshape(-1)).square
         return (self.sigma_b2 + self.sigma_w2 * square).reshape(q.shape)[()]
+
+    def correlation_map(self, c: ArrayLike) -> np.ndarray:
+        """Correlation in the next layer of two inputs whose correlation here is c.
+
+        Both have the variance q*, so that this is
+
+        ``(sigma_b2 + sigma_w2 * E[phi(u1) phi(u2)]) / q*``
+
+        with u1 and u2 normal of variance q* and correlation c. It is 1 at 1, where its
+        slope is `chi_1`: at the edge of chaos inputs that are alike neither meet nor part.
+
+        Parameters
+        ----------
+        c : float or array-like
+            Correlations, in [-1, 1].
+
+        Returns
+        -------
+        float or ndarray of the shape of ``c``
+
+        Raises
+        ------
+        ValueError
+            If a correlation is not in [-1, 1].
+
+        References
+        ----------
+        Price et al., *Deep Neural Network Initialization with Sparsity Inducing
+        Activations*, 2024.
+
+        Examples
+        --------
+        >>> from sksparse_mlp.initializers import edge_of_chaos
+        >>> edge_of_chaos("relu").correlation_map([0.0, 0.5, 1.0]).round(4).tolist()
+        [0.3183, 0.609, 1.0]
+        """
+        product, _ = self._pairs(c)
+        return (self.sigma_b2 + self.sigma_w2 * product) / self.q
+
+    def correlation_slope(self, c: ArrayLike) -> np.ndarray:
+        """Slope of `correlation_map` at c, ``sigma_w2 * E[phi'(u1) phi'(u2)]``.
+
+        Parameters
+        ----------
+        c : float or array-like
+            Correlations, in [-1, 1].
+
+        Returns
+        -------
+        float or ndarray of the shape of ``c``
+
+        Raises
+        ------
+        ValueError
+            If a correlation is not in [-1, 1].
+
+        Examples
+        --------
+        >>> from sksparse_mlp.initializers import edge_of_chaos
+        >>> edge_of_chaos("relu").correlation_slope([-1.0, 0.0, 1.0]).round(4).tolist()
+        [0.0, 0.5, 1.0]
+        """
+        _, chi = self._pairs(c)
+        return self.sigma_w2 * chi
+
+    def _pairs(self, c: ArrayLike) -> list[np.ndarray]:
+        c = np.asarray(c, float)
+        if not (abs(c) <= 1).all():
+            raise ValueError(f"c={c!r} must be correlations, in [-1, 1].")
+        moments = self._moments.pairs(self.q, c.reshape(-1))
+        return [moment.reshape(c.shape)[()] for moment in moments]
 
     @cached_property
     def fixed_points(self) -> np.ndarray:
@@ -313,7 +438,8 @@ def edge_of_chaos(activation: str | Activation, q: float = 1.0) -> EdgeOfChaosPo
     -------
     EdgeOfChaosPoint
         With ``sigma_w2``, ``sigma_b2``, ``chi_1``, ``stability`` (V'(q)),
-        ``fixed_points``, ``output_sparsity``, ``variance_map(q)`` and ``diagnosis``.
+        ``fixed_points``, ``output_sparsity``, ``variance_map(q)``, ``correlation_map(c)``
+        and its ``correlation_slope(c)``, and ``diagnosis``.
 
     Raises
     ------

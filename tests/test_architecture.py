@@ -35,7 +35,7 @@ LAYOUT = {
     "_versions": {"core"},
     "sksparse_mlp": {"_versions", "estimators", "foundations"},
     "warmup": {"_versions", "core", "estimators"},
-    "callbacks": BELOW_LEAVES,
+    "callbacks": BELOW_LEAVES | {"analysis"},
     "datasets": {"foundations"},
     "analysis": BELOW_LEAVES,
     "onnx": BELOW_LEAVES,

@@ -28,7 +28,12 @@ from sksparse_mlp import (
     analysis,
 )
 from sksparse_mlp.activations import ACTIVATIONS, AllReLU, LeakyReLU
-from sksparse_mlp.analysis import LayerActivations, LayerClassifier, NodeActivity
+from sksparse_mlp.analysis import (
+    LayerActivations,
+    LayerClassifier,
+    NodeActivity,
+    NodeClassifier,
+)
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Constant
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
@@ -309,6 +314,7 @@ TRANSFORMERS = {
     LayerActivations: lambda mlp: LayerActivations(mlp, layers=[2]),
     NodeActivity: NodeActivity,
     LayerClassifier: lambda mlp: LayerClassifier(mlp, layer=1, system="discrete"),
+    NodeClassifier: lambda mlp: NodeClassifier(mlp, layer=1, node=2, system="continuous"),
 }
 
 

@@ -307,3 +307,91 @@ def test_point_is_frozen_and_shows_its_figures():
         point.sigma_w2 = 1
     assert repr(point).startswith("EdgeOfChaosPoint(activation=CReLU(")
     assert "sigma_b2=0.61304" in repr(point)
+
+
+# --- the correlation of two inputs ----------------------------------------------------
+
+CORRELATIONS = np.array([-1.0, -0.9, -0.3, 0.0, 0.4, 0.9, 0.999, 1.0])
+
+
+def has_edge(activation, q):
+    try:
+        return edge_of_chaos(activation, q)
+    except ValueError:
+        return None
+
+
+POINTS = [
+    point
+    for q in VARIANCES
+    for activation in (*ACTIVATIONS, CReLU(1, 2), ReLUTau(1), Wave())
+    if (point := has_edge(activation, q)) is not None
+]
+by_point = pytest.mark.parametrize(
+    "point", POINTS, ids=lambda point: f"{point.activation!r}-{point.q:g}"
+)
+
+
+@by_point
+def test_correlation_map_is_what_random_pairs_say(point):
+    """Monte Carlo, within five standard errors."""
+    z = np.random.default_rng(0).standard_normal((2, 40_000))
+    root = np.sqrt(point.q)
+    for c in CORRELATIONS:
+        pair = root * z[0], root * (c * z[0] + np.sqrt(1 - c**2) * z[1])
+        values, slopes = zip(
+            *(value_and_derivative_of(point, u) for u in pair), strict=True
+        )
+        for samples, found in (
+            (
+                (point.sigma_b2 + point.sigma_w2 * values[0] * values[1]) / point.q,
+                point.correlation_map(c),
+            ),
+            (point.sigma_w2 * slopes[0] * slopes[1], point.correlation_slope(c)),
+        ):
+            error = samples.std() / np.sqrt(samples.size)
+            assert abs(samples.mean() - found) <= 5 * error + 1e-3
+
+
+def value_and_derivative_of(point, x):
+    """f and f' of many numbers."""
+    activation = point.activation
+    parameters = activation.initial_parameters(1, 1, np.float64)
+    z, a, da = x.reshape(1, -1), np.empty((1, x.size)), np.ones((1, x.size))
+    activation.forward(z, a, parameters, 0, 1)
+    activation.backward(z, da, parameters, np.zeros((len(parameters), 1)), 0, 1)
+    return a[0], da[0]
+
+
+@by_point
+def test_correlation_map_keeps_what_is_alike_and_has_its_slope(point):
+    assert point.correlation_map(1.0) == pytest.approx(1, abs=1e-4)
+    assert point.correlation_slope(1.0) == pytest.approx(point.chi_1, abs=2e-2)
+    c, h = np.linspace(-0.95, 0.95, 11), 1e-5
+    difference = (point.correlation_map(c + h) - point.correlation_map(c - h)) / (2 * h)
+    np.testing.assert_allclose(point.correlation_slope(c), difference, rtol=1e-5, atol=1e-8)
+
+
+def test_relu_has_the_arc_cosine_kernel():
+    c = CORRELATIONS
+    angle = np.arccos(c)
+    expected = (np.sin(angle) + (np.pi - angle) * c) / np.pi
+    point = edge_of_chaos("relu", q=3.0)
+    np.testing.assert_allclose(point.correlation_map(c), expected, atol=1e-14)
+    np.testing.assert_allclose(point.correlation_slope(c), 1 - angle / np.pi, atol=1e-14)
+
+
+def test_correlations_have_the_shape_of_what_is_asked():
+    point = edge_of_chaos("cst")
+    assert np.ndim(point.correlation_map(0.5)) == 0
+    assert point.correlation_map(np.zeros((2, 3))).shape == (2, 3)
+
+
+@pytest.mark.parametrize("c", [1.01, -2, nan, inf, [0.0, 3.0]])
+def test_correlations_are_within_one(c):
+    for method in (
+        edge_of_chaos("relu").correlation_map,
+        edge_of_chaos("relu").correlation_slope,
+    ):
+        with pytest.raises(ValueError, match=r"c=.*correlations, in \[-1, 1\]"):
+            method(c)

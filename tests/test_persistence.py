@@ -20,6 +20,7 @@ from sksparse_mlp.analysis import (
     LayerActivations,
     LayerClassifier,
     NodeActivity,
+    NodeClassifier,
 )
 from sksparse_mlp.callbacks import Checkpoint
 from sksparse_mlp.persistence import FAMILIES, TRUSTED_TYPES
@@ -81,6 +82,11 @@ def layer_classifier(mlp, X, y):
     return LayerClassifier(network, layer=1, system="combined").fit(X, y)
 
 
+def node_classifier(mlp, X, y):
+    network = mlp(activation="relu").fit(X, y)
+    return NodeClassifier(network, layer=2, node=3, system="combined").fit(X, y)
+
+
 KINDS = [
     classifier,
     continued,
@@ -94,6 +100,7 @@ KINDS = [
     node_activity,
     distributions,
     layer_classifier,
+    node_classifier,
 ]
 
 

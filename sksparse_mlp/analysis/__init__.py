@@ -5,11 +5,8 @@ from sksparse_mlp.analysis._activations import LayerActivations
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
 from sksparse_mlp.analysis._gradients import effective_gradient_flow, gradient_flow
-from sksparse_mlp.analysis._layer_classifier import (
-    LayerAccuracies,
-    LayerClassifier,
-    layer_accuracies,
-)
+from sksparse_mlp.analysis._layer_accuracies import LayerAccuracies, layer_accuracies
+from sksparse_mlp.analysis._layer_classifier import LayerClassifier, NodeClassifier
 from sksparse_mlp.analysis._memory import MemoryFootprint, memory_footprint
 from sksparse_mlp.analysis._metrics import average_ratioed_accuracy
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
@@ -38,6 +35,7 @@ __all__ = [
     "MemoryFootprint",
     "NodeActivity",
     "NodeActivityDisplay",
+    "NodeClassifier",
     "PreActivationDisplay",
     "SlopesDisplay",
     "TrainingHistoryDisplay",

@@ -1,31 +1,25 @@
-"""Hidden layers as classifiers: how much their nodes tell of the class."""
+"""Hidden layers and nodes as classifiers: how much they tell of the class."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, TransformerMixin
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp._sklearn import (
     HasMethods,
     Interval,
     StrOptions,
     _fit_context,
-    check_pandas_support,
-    validate_params,
 )
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.analysis._density import BinnedValues
 from sksparse_mlp.analysis._layers import (
     Analyser,
-    checked_data,
     class_codes,
-    fitted,
     passes,
 )
 from sksparse_mlp.core.network import Network
@@ -39,17 +33,34 @@ def _is_zero_when_off(activation: Activation) -> bool:
     return bool(activation.is_on(negative, barely_positive)[0])
 
 
+def _summed(on: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Sums over the nodes that are on, of shape (n_samples, n_classes)."""
+    # Contiguous in the order of the product: the other way takes ten times as long.
+    sums: np.ndarray = (np.ascontiguousarray(logs.T) @ on).T
+    return sums
+
+
 class _LayerModel:
     """What the nodes of one hidden layer say of the classes.
 
-    Given the training samples batch by batch, it takes two passes: `observe`, and from
-    `start_binning` to `finish` for the densities.
+    Given the training samples batch by batch, it takes two passes: `observe`, and for the
+    densities `take_range`, then from `start_binning` to `finish`.
     """
 
+    # The one node that is looked at, all if None. Files of 0.1.0 have none.
+    node: int | None = None
+
     def __init__(
-        self, depth: int, activation: Activation, n_nodes: int, class_counts: np.ndarray
+        self,
+        depth: int,
+        activation: Activation,
+        n_nodes: int,
+        class_counts: np.ndarray,
+        node: int | None = None,
     ) -> None:
         self.depth = depth
+        self.node = node
+        n_nodes = n_nodes if node is None else 1
         self._activation = activation
         self._class_counts = class_counts
         self._n_on = np.zeros((n_nodes, class_counts.size))
@@ -61,11 +72,21 @@ class _LayerModel:
         """Those that the activation allows."""
         return SYSTEMS if _is_zero_when_off(self._activation) else SYSTEMS[:2]
 
+    @property
+    def n_on(self) -> np.ndarray:
+        """Samples of each class for which nodes are on, of shape (n_nodes, n_classes)."""
+        counts: np.ndarray = self._n_on
+        return counts
+
     def observe(self, z: np.ndarray, a: np.ndarray, codes: np.ndarray) -> None:
-        """Take note of a batch: who is on, and the ranges of the values."""
+        """Take note of a batch: who is on."""
         self._check_finite(z)
-        members = np.eye(self._class_counts.size)[codes]
-        self._n_on += self._activation.is_on(z, a) @ members
+        members = np.eye(self._class_counts.size, dtype=np.float32)[codes]
+        # Exact: a batch has far fewer samples than float32 counts to.
+        self._n_on += self._activation.is_on(z, a).astype(np.float32) @ members
+
+    def take_range(self, z: np.ndarray) -> None:
+        """Take note of a batch: between what its values are."""
         np.minimum(self._low, z.min(axis=1), out=self._low)
         np.maximum(self._high, z.max(axis=1), out=self._high)
 
@@ -101,10 +122,11 @@ class _LayerModel:
             self.densities.add_to(totals, z, np.ones(z.shape, bool))
             return totals
         on = self._activation.is_on(z, a)
-        totals = (~on).T @ self.log_off
         if system == "discrete":
-            totals += on.T @ self.log_on
+            totals = _summed(on, self.log_on - self.log_off)
+            totals += self.log_off.sum(axis=0)
             return totals
+        totals = self.log_off.sum(axis=0) - _summed(on, self.log_off)
         self.densities.add_to(totals, z, on)
         return totals
 
@@ -122,8 +144,10 @@ def _states(
     """For each batch and model: the batch's rows, and its layer's values z and a."""
     for start, batch in passes(network, X):
         for model in models:
-            k = model.depth - 1
-            yield slice(start, start + batch.size), model, batch.z[k], batch.a[k]
+            k, node = model.depth - 1, model.node
+            nodes = slice(None) if node is None else slice(node, node + 1)
+            rows = slice(start, start + batch.size)
+            yield rows, model, batch.z[k][nodes], batch.a[k][nodes]
 
 
 def _fitted_models(
@@ -132,17 +156,27 @@ def _fitted_models(
     codes: np.ndarray,
     layers: Iterable[int],
     bandwidth: float | None,
+    node: int | None = None,
 ) -> list[_LayerModel]:
-    """Models of some layers, numbered from 1; with densities if there is a bandwidth."""
+    """Models of some layers, numbered from 1; with densities if there is a bandwidth.
+
+    A ``node`` is the only one of its layer that they look at.
+    """
     class_counts = np.bincount(codes)
     models = [
         _LayerModel(
-            depth, network.hidden[depth - 1].activation, network.sizes[depth], class_counts
+            depth,
+            network.hidden[depth - 1].activation,
+            network.sizes[depth],
+            class_counts,
+            node,
         )
         for depth in layers
     ]
     for rows, model, z, a in _states(network, X, models):
         model.observe(z, a, codes[rows])
+        if bandwidth is not None:
+            model.take_range(z)
     if bandwidth is not None:
         for model in models:
             model.start_binning(bandwidth, network.dtype)
@@ -164,80 +198,13 @@ def _check_combined(network: Network, layers: Iterable[int]) -> None:
             )
 
 
-class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
-    """One hidden layer of a fitted network as a classifier of its own.
+class _StatesClassifier(TransformerMixin, ClassifierMixin, Analyser):
+    """Base of the classifiers that know of the samples only the states of hidden nodes."""
 
-    Each node tells how likely its state is in each class, and the classes' posterior
-    probabilities follow from Bayes' theorem, as if the nodes were independent: logarithms
-    are summed over the layer's nodes, in float64. With depth, these classifiers come to
-    be about as accurate as the network [1]_.
-
-    Parameters
-    ----------
-    estimator : SparseMLPClassifier
-        Fitted; a clone of this classifier has the same one.
-    layer : int
-        The hidden layer, counted from 1.
-    system : {"discrete", "continuous", "combined"}, default="discrete"
-        What a node's state is. With "discrete", whether it is on: its likelihood is the
-        share of the class's training samples for which it is, or is not. With
-        "continuous", its pre-activation: its likelihood is a Gaussian kernel density
-        estimate from those of the class's training samples. With "combined", for
-        activations whose output is zero where a node is off, what the next layer sees:
-        the discrete likelihood if the node is off, and otherwise the continuous one,
-        which is estimated from all samples of the class, on and off. Probabilities and
-        densities multiply, as for a variable with an atom.
-    bandwidth : float, default=0.2
-        Standard deviation of the kernels, in units of the pre-activations.
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_classes,)
-        The class labels, those of the estimator.
-    class_prior_ : ndarray of shape (n_classes,)
-        Shares of the classes in the training samples.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X has names that are strings.
-
-    See Also
-    --------
-    layer_accuracies : All systems of all layers at once.
-    sklearn.naive_bayes.GaussianNB : Normal instead of estimated densities.
-
-    Notes
-    -----
-    When a node was on for all or none of a class's ``n`` samples, the share is taken as if
-    half a sample was different, ``0.5 / n`` or ``1 - 0.5 / n``: that many samples cannot
-    tell it from zero, and one state never seen before must not outvote all other nodes.
-
-    Densities are evaluated on a grid of 16 points per bandwidth with linear binning and
-    linear interpolation of the logarithm. Where ``l <= 0`` is the exact log density less
-    that at the peak of a single kernel, the result is off by at least -1/1024 and at most
-    ``abs(l) / 512``. There is no floor: a value far from a class's training samples has
-    the log density that their Gaussians have there, which is finite.
-
-    Where samples differ by millions of bandwidths, log densities are so large that
-    float64 may lose what tells classes apart; scale the features (StandardScaler).
-
-    References
-    ----------
-    .. [1] Pretorius, *Activation functions in deep neural networks*, 2020, chapter 6.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sksparse_mlp import SparseMLPClassifier
-    >>> from sksparse_mlp.analysis import LayerClassifier
-    >>> X, y = load_digits(return_X_y=True)
-    >>> network = SparseMLPClassifier(max_iter=20, random_state=0).fit(X / 16, y)
-    >>> last = LayerClassifier(network, layer=2, system="combined").fit(X / 16, y)
-    >>> last.score(X / 16, y) > 0.95
-    True
-    >>> last.transform(X[:3] / 16).shape
-    (3, 10)
-    """
+    estimator: Any
+    layer: int
+    system: str
+    bandwidth: float
 
     _parameter_constraints: dict[str, Any] = {
         "estimator": [HasMethods(["fit", "predict"])],
@@ -245,19 +212,6 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         "system": [StrOptions(set(SYSTEMS))],
         "bandwidth": [Interval(Real, 0, None, closed="neither")],
     }
-
-    def __init__(
-        self,
-        estimator: Any,
-        *,
-        layer: int,
-        system: str = "discrete",
-        bandwidth: float = 0.2,
-    ) -> None:
-        self.estimator = estimator
-        self.layer = layer
-        self.system = system
-        self.bandwidth = bandwidth
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -277,7 +231,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
 
         Returns
         -------
-        self : LayerClassifier
+        self : estimator
 
         Raises
         ------
@@ -289,10 +243,11 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
             If a parameter or the data are unsuitable; the message names what to change.
         """
         estimator, network = self._fitted(), self._network()
+        node = self._node(network)
         X = self._checked(X, reset=True)
         codes = class_codes(estimator, X, y)
         bandwidth = None if self.system == "discrete" else self.bandwidth
-        (self._model,) = _fitted_models(network, X, codes, [self.layer], bandwidth)
+        (self._model,) = _fitted_models(network, X, codes, [self.layer], bandwidth, node)
         self._system = self.system
         self.classes_ = estimator.classes_.copy()
         self.class_prior_ = np.bincount(codes) / codes.size
@@ -349,6 +304,30 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         log_probabilities: np.ndarray = log_softmax(joint, axis=1)
         return log_probabilities
 
+    def agreement(self, X: Any) -> float:
+        """Share of the samples for which this predicts what the network does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        float
+            In [0, 1].
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sksparse_mlp import SparseMLPClassifier
+        >>> from sksparse_mlp.analysis import LayerClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> network = SparseMLPClassifier(random_state=0).fit(X, y)
+        >>> LayerClassifier(network, layer=2).fit(X, y).agreement(X) > 0.8
+        True
+        """
+        return float(np.mean(self.predict(X) == self._fitted().predict(X)))
+
     def transform(self, X: Any) -> Any:
         """Class probabilities, as from `predict_proba`.
 
@@ -363,7 +342,7 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         return self.predict_proba(X)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns of `transform`, such as "layer1_class_setosa".
+        """Names of the columns of `transform`: the layer, any node, and the class.
 
         Parameters
         ----------
@@ -375,7 +354,9 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
         ndarray of shape (n_classes,), dtype object
         """
         check_is_fitted(self)
-        prefix = f"layer{self._model.depth}_class_"
+        model = self._model
+        node = "" if model.node is None else f"_node{model.node}"
+        prefix = f"layer{model.depth}{node}_class_"
         return np.array([f"{prefix}{label}" for label in self.classes_], dtype=object)
 
     def _network(self) -> Network:
@@ -391,187 +372,175 @@ class LayerClassifier(TransformerMixin, ClassifierMixin, Analyser):
             _check_combined(network, [self.layer])
         return network
 
-
-@dataclass(frozen=True)
-class LayerAccuracies:
-    """Accuracies of layers as classifiers, as from `layer_accuracies`.
-
-    Attributes
-    ----------
-    systems : tuple of str
-        The systems, in the order of the rows of the arrays.
-    train, test : ndarray of shape (n_systems, n_layers)
-        Shares of the samples that each layer classifies rightly, from the first hidden
-        layer to the last; NaN where the layer's activation does not allow the system.
-    network_train, network_test : float
-        The same for the network.
-
-    See Also
-    --------
-    layer_accuracies : Makes them of a fitted network.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sksparse_mlp.analysis import LayerAccuracies
-    >>> shares = np.array([[0.75, 0.875]])
-    >>> accuracies = LayerAccuracies(("discrete",), shares, shares - 0.25, 1.0, 0.75)
-    >>> accuracies.to_pandas()["test", "discrete"].tolist()
-    [0.5, 0.625]
-    """
-
-    systems: tuple[str, ...]
-    train: np.ndarray
-    test: np.ndarray
-    network_train: float
-    network_test: float
-
-    def to_pandas(self) -> Any:
-        """The accuracies as a table.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per hidden layer; columns have two levels, "data" ("train" or "test")
-            and "system" (the systems and "network", the same in every row).
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        pd = check_pandas_support("LayerAccuracies.to_pandas")
-        columns = {
-            (data, system): getattr(self, data)[row]
-            for data in ("train", "test")
-            for row, system in enumerate(self.systems)
-        }
-        layers = pd.RangeIndex(1, self.train.shape[1] + 1, name="layer")
-        table = pd.DataFrame(columns, index=layers)
-        table["train", "network"] = self.network_train
-        table["test", "network"] = self.network_test
-        ordered = table[["train", "test"]]
-        return ordered.rename_axis(columns=["data", "system"])
+    def _node(self, network: Network) -> int | None:
+        """The only node that counts, if there is one."""
+        return None
 
 
-@validate_params(
-    {
-        "systems": ["array-like", None],
-        "bandwidth": [Interval(Real, 0, None, closed="neither")],
-    },
-    prefer_skip_nested_validation=True,
-)
-def layer_accuracies(
-    estimator: Any,
-    X_train: Any,
-    y_train: Any,
-    X_test: Any,
-    y_test: Any,
-    *,
-    systems: Sequence[str] | None = None,
-    bandwidth: float = 0.2,
-) -> LayerAccuracies:
-    """Accuracies of all hidden layers as classifiers, on training and test samples.
+class LayerClassifier(_StatesClassifier):
+    """One hidden layer of a fitted network as a classifier of its own.
 
-    The same as from a `LayerClassifier` per layer and system, in a few passes over the
-    samples for all of them together.
+    Each node tells how likely its state is in each class, and the classes' posterior
+    probabilities follow from Bayes' theorem, as if the nodes were independent: logarithms
+    are summed over the layer's nodes, in float64. With depth, these classifiers come to
+    be about as accurate as the network [1]_.
 
     Parameters
     ----------
     estimator : SparseMLPClassifier
-        Fitted.
-    X_train, X_test : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Samples from which the layers learn, and others.
-    y_train, y_test : array-like of shape (n_samples,)
-        Their labels. Every class of the estimator needs a training sample.
-    systems : sequence of {"discrete", "continuous", "combined"}, default=None
-        The systems to evaluate. None takes all, and leaves "combined" out in layers whose
-        activation does not allow it.
+        Fitted; a clone of this classifier has the same one.
+    layer : int
+        The hidden layer, counted from 1.
+    system : {"discrete", "continuous", "combined"}, default="discrete"
+        What a node's state is. With "discrete", whether it is on: its likelihood is the
+        share of the class's training samples for which it is, or is not. With
+        "continuous", its pre-activation: its likelihood is a Gaussian kernel density
+        estimate from those of the class's training samples. With "combined", for
+        activations whose output is zero where a node is off, what the next layer sees:
+        the discrete likelihood if the node is off, and otherwise the continuous one,
+        which is estimated from all samples of the class, on and off. Probabilities and
+        densities multiply, as for a variable with an atom.
     bandwidth : float, default=0.2
-        Standard deviation of the kernels.
+        Standard deviation of the kernels, in units of the pre-activations.
 
-    Returns
-    -------
-    LayerAccuracies
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, those of the estimator.
+    class_prior_ : ndarray of shape (n_classes,)
+        Shares of the classes in the training samples.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has names that are strings.
 
-    Raises
-    ------
-    TypeError
-        If the estimator is not one of this package's networks.
-    sklearn.exceptions.NotFittedError
-        If the estimator is not fitted.
-    ValueError
-        As from `LayerClassifier.fit`; also if ``systems`` has another name, or
-        "combined" where a layer's activation does not allow it.
+    See Also
+    --------
+    layer_accuracies : All systems of all layers at once.
+    NodeClassifier : What a single node knows.
+    sklearn.naive_bayes.GaussianNB : Normal instead of estimated densities.
+
+    Notes
+    -----
+    When a node was on for all or none of a class's ``n`` samples, the share is taken as if
+    half a sample was different, ``0.5 / n`` or ``1 - 0.5 / n``: that many samples cannot
+    tell it from zero, and one state never seen before must not outvote all other nodes.
+
+    Densities are evaluated on a grid of 16 points per bandwidth with linear binning and
+    linear interpolation of the logarithm. Where ``l <= 0`` is the exact log density less
+    that at the peak of a single kernel, the result is off by at least -1/1024 and at most
+    ``abs(l) / 512``. There is no floor: a value far from a class's training samples has
+    the log density that their Gaussians have there, which is finite.
+
+    Where samples differ by millions of bandwidths, log densities are so large that
+    float64 may lose what tells classes apart; scale the features (StandardScaler).
+
+    References
+    ----------
+    .. [1] Pretorius, *Activation functions in deep neural networks*, 2020, chapter 6.
 
     Examples
     --------
     >>> from sklearn.datasets import load_digits
     >>> from sksparse_mlp import SparseMLPClassifier
-    >>> from sksparse_mlp.analysis import layer_accuracies
+    >>> from sksparse_mlp.analysis import LayerClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> train, test = (X[:1500] / 16, y[:1500]), (X[1500:] / 16, y[1500:])
-    >>> network = SparseMLPClassifier(max_iter=20, random_state=0).fit(*train)
-    >>> accuracies = layer_accuracies(network, *train, *test)
-    >>> accuracies.systems, accuracies.test.shape
-    (('discrete', 'continuous', 'combined'), (3, 2))
-    >>> bool(accuracies.test[:, 1].min() > 0.8)
+    >>> network = SparseMLPClassifier(max_iter=20, random_state=0).fit(X / 16, y)
+    >>> last = LayerClassifier(network, layer=2, system="combined").fit(X / 16, y)
+    >>> last.score(X / 16, y) > 0.95
+    True
+    >>> last.transform(X[:3] / 16).shape
+    (3, 10)
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        layer: int,
+        system: str = "discrete",
+        bandwidth: float = 0.2,
+    ) -> None:
+        self.estimator = estimator
+        self.layer = layer
+        self.system = system
+        self.bandwidth = bandwidth
+
+
+class NodeClassifier(_StatesClassifier):
+    """One hidden node of a fitted network as a classifier of its own.
+
+    The same as a `LayerClassifier` of a layer that has no other node: the posterior
+    probabilities of the classes follow from the state of this node alone. With the system
+    "discrete" it predicts one of two classes at most.
+
+    Parameters
+    ----------
+    estimator : SparseMLPClassifier
+        Fitted; a clone of this classifier has the same one.
+    layer : int
+        The hidden layer, counted from 1.
+    node : int
+        The node of that layer, counted from 0.
+    system : {"discrete", "continuous", "combined"}, default="discrete"
+        What the node's state is, as for a `LayerClassifier`.
+    bandwidth : float, default=0.2
+        Standard deviation of the kernels, in units of the pre-activations.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, those of the estimator.
+    class_prior_ : ndarray of shape (n_classes,)
+        Shares of the classes in the training samples.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has names that are strings.
+
+    See Also
+    --------
+    LayerClassifier : All nodes of a layer, how probabilities are estimated, and the source.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sksparse_mlp import SparseMLPClassifier
+    >>> from sksparse_mlp.analysis import NodeClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> network = SparseMLPClassifier(max_iter=20, random_state=0).fit(X / 16, y)
+    >>> node = NodeClassifier(network, layer=2, node=5).fit(X / 16, y)
+    >>> node.predict_proba(X[:3] / 16).shape
+    (3, 10)
+    >>> 0.1 < node.score(X / 16, y) < 0.3
     True
     """
-    estimator = fitted(estimator)
-    network = estimator._fitted_network()
-    layers = range(1, len(network.hidden) + 1)
-    chosen = SYSTEMS if systems is None else _checked_systems(systems, network, layers)
-    X, X_other = (checked_data(estimator, data) for data in (X_train, X_test))
-    codes = class_codes(estimator, X, y_train)
-    models = _fitted_models(
-        network, X, codes, layers, None if set(chosen) == {"discrete"} else bandwidth
-    )
-    log_prior = np.log(np.bincount(codes) / codes.size)
-    classes = estimator.classes_
-    y_other = column_or_1d(y_test, warn=True)
-    check_consistent_length(X_other, y_other)
-    return LayerAccuracies(
-        systems=chosen,
-        train=_accuracies(network, X, classes[codes], models, chosen, classes, log_prior),
-        test=_accuracies(network, X_other, y_other, models, chosen, classes, log_prior),
-        network_train=float(estimator.score(X_train, y_train)),
-        network_test=float(estimator.score(X_test, y_test)),
-    )
 
+    _parameter_constraints: dict[str, Any] = {
+        **_StatesClassifier._parameter_constraints,
+        "node": [Interval(Integral, 0, None, closed="left")],
+    }
 
-def _checked_systems(
-    systems: Sequence[str], network: Network, layers: Iterable[int]
-) -> tuple[str, ...]:
-    systems = tuple(systems)
-    unknown = [system for system in systems if system not in SYSTEMS]
-    if unknown or not systems:
-        raise ValueError(
-            f"systems={systems!r} must be one or more of {SYSTEMS}, or None for all."
-        )
-    if "combined" in systems:
-        _check_combined(network, layers)
-    return systems
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        layer: int,
+        node: int,
+        system: str = "discrete",
+        bandwidth: float = 0.2,
+    ) -> None:
+        self.estimator = estimator
+        self.layer = layer
+        self.node = node
+        self.system = system
+        self.bandwidth = bandwidth
 
-
-def _accuracies(
-    network: Network,
-    X: Any,
-    y: np.ndarray,
-    models: list[_LayerModel],
-    systems: Sequence[str],
-    classes: np.ndarray,
-    log_prior: np.ndarray,
-) -> np.ndarray:
-    """Shares of the samples classified rightly, of shape (n_systems, n_layers)."""
-    n_right = np.full((len(systems), len(models)), np.nan)
-    for row, system in enumerate(systems):
-        n_right[row, [system in model.systems for model in models]] = 0
-    for rows, model, z, a in _states(network, X, models):
-        for row, system in enumerate(systems):
-            if system in model.systems:
-                joint = model.log_likelihoods(z, a, system) + log_prior
-                predicted = classes[np.argmax(joint, axis=1)]
-                n_right[row, model.depth - 1] += np.sum(predicted == y[rows])
-    shares: np.ndarray = n_right / X.shape[0]
-    return shares
+    def _node(self, network: Network) -> int:
+        n_nodes = network.sizes[self.layer]
+        if self.node >= n_nodes:
+            raise ValueError(
+                f"node={self.node} does not exist: hidden layer {self.layer} has {n_nodes} "
+                f"nodes, so that node must be from 0 to {n_nodes - 1}."
+            )
+        return int(self.node)

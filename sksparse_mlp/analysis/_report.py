@@ -19,7 +19,7 @@ import sksparse_mlp
 from sksparse_mlp._sklearn import check_matplotlib_support
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
-from sksparse_mlp.analysis._layer_classifier import LayerAccuracies, layer_accuracies
+from sksparse_mlp.analysis._layer_accuracies import LayerAccuracies, layer_accuracies
 from sksparse_mlp.analysis._layers import check_single_labels, fitted
 from sksparse_mlp.analysis._memory import memory_footprint
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay

@@ -17,7 +17,7 @@ from sksparse_mlp.activations import CReLU
 from sksparse_mlp.analysis._activations import LayerActivations
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
-from sksparse_mlp.analysis._layer_classifier import LayerAccuracies, layer_accuracies
+from sksparse_mlp.analysis._layer_accuracies import LayerAccuracies, layer_accuracies
 from sksparse_mlp.analysis._plot import _display
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay

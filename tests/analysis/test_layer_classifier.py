@@ -22,10 +22,11 @@ from sklearn.utils.estimator_checks import (
 
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import ACTIVATIONS
+from sksparse_mlp.analysis._layer_accuracies import layer_accuracies
 from sksparse_mlp.analysis._layer_classifier import (
     SYSTEMS,
     LayerClassifier,
-    layer_accuracies,
+    NodeClassifier,
 )
 from sksparse_mlp.analysis._layers import passes
 
@@ -108,6 +109,54 @@ def test_layer_is_bayes_over_its_nodes(network, data, layer, system, bandwidth):
     # In most cases the error is far from its bound.
     np.testing.assert_allclose(np.exp(actual), np.exp(expected), atol=0.05)
     np.testing.assert_allclose(model.class_prior_, np.bincount(y) / 700, rtol=1e-15)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_node_alone_is_bayes_over_it(network, data, system):
+    X, y = data
+    z, a = layer_values(network, X, layer=2)
+    by_node = log_likelihoods_by_hand(system, z, a > 0, y)
+    log_prior = np.log(np.bincount(y) / 700)
+    for node in (0, z.shape[1] - 1):
+        expected = log_softmax(log_prior + by_node[:, :, node], axis=1)
+        model = NodeClassifier(network, layer=2, node=node, system=system).fit(X, y)
+        actual = model.predict_log_proba(X)
+        bound = error_bound(by_node[:, :, node : node + 1], system)
+        assert np.all(np.abs(actual - expected) <= bound)
+        assert model.get_feature_names_out()[0] == f"layer2_node{node}_class_0"
+
+
+def test_nodes_together_are_their_layer(network, data):
+    X, y = data
+    log_prior = np.log(np.bincount(y) / 700)
+    nodes = range(network.coefs_[0].shape[1])
+    joint = log_prior + sum(
+        model.predict_log_proba(X) - log_prior
+        for node in nodes
+        if (model := NodeClassifier(network, layer=1, node=node).fit(X, y))
+    )
+    layer = LayerClassifier(network, layer=1).fit(X, y)
+    expected = layer.predict_log_proba(X)
+    np.testing.assert_allclose(log_softmax(joint, axis=1), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("node", [-1, 1.0, "0", None, 10_000])
+def test_nodes_that_do_not_exist(network, data, node):
+    with pytest.raises(ValueError, match=r"node( |=|').*"):
+        NodeClassifier(network, layer=1, node=node).fit(*data)
+
+
+@pytest.mark.parametrize("layer", [0, 3])
+def test_nodes_of_layers_that_do_not_exist(network, data, layer):
+    with pytest.raises(ValueError, match="layer"):
+        NodeClassifier(network, layer=layer, node=0).fit(*data)
+
+
+def test_agreement_is_with_the_network_and_not_with_labels(network, data):
+    X, y = data
+    model = LayerClassifier(network, layer=2).fit(X, y)
+    own, networks = model.predict(X), network.predict(X)
+    assert model.agreement(X) == np.mean(own == networks) != model.score(X, y)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -445,6 +494,8 @@ def test_accuracies_are_those_of_each_classifier(network, halves):
             model.fit(X, y)
             assert result.train[row, layer - 1] == model.score(X, y)
             assert result.test[row, layer - 1] == model.score(X_test, y_test)
+            assert result.agreement_train[row, layer - 1] == model.agreement(X)
+            assert result.agreement_test[row, layer - 1] == model.agreement(X_test)
     assert result.network_train == network.score(X, y)
     assert result.network_test == network.score(X_test, y_test)
 
@@ -476,6 +527,9 @@ def test_accuracies_as_a_table(network, halves):
     assert table.index.name == "layer"
     assert table.columns.names == ["data", "system"]
     assert [*table["test"].columns] == [*SYSTEMS, "network"]
+    for data in ("train", "test"):
+        shares = table[f"agreement, {data}"][[*SYSTEMS]].T
+        np.testing.assert_array_equal(shares, getattr(result, f"agreement_{data}"))
     np.testing.assert_array_equal(table["train"][[*SYSTEMS]].T, result.train)
     np.testing.assert_array_equal(table["test"][[*SYSTEMS]].T, result.test)
     assert set(table["train", "network"]) == {result.network_train}
@@ -529,15 +583,8 @@ def test_unsuitable_data(mlp, network, halves):
 # --- scikit-learn's checks ------------------------------------------------------------
 
 
-class SelfSufficient(LayerClassifier):
+class OwnNetwork:
     """Fits its network first, so that checks can come with data of their own."""
-
-    def __init__(self, estimator=None, *, layer=1, system="discrete", bandwidth=0.2):
-        super().__init__(estimator, layer=layer, system=system, bandwidth=bandwidth)
-
-    _parameter_constraints: dict = LayerClassifier._parameter_constraints | {
-        "estimator": [None]
-    }
 
     def fit(self, X, y):
         self.network_ = SparseMLPClassifier(
@@ -549,11 +596,48 @@ class SelfSufficient(LayerClassifier):
         return self.network_
 
 
+class SelfSufficient(OwnNetwork, LayerClassifier):
+    """A layer that needs no network."""
+
+    def __init__(self, estimator=None, *, layer=1, system="discrete", bandwidth=0.2):
+        super().__init__(estimator, layer=layer, system=system, bandwidth=bandwidth)
+
+    _parameter_constraints: dict = LayerClassifier._parameter_constraints | {
+        "estimator": [None]
+    }
+
+
 @parametrize_with_checks(
     # Wide kernels: scikit-learn takes logarithms of probabilities, which may underflow.
     [SelfSufficient(layer=2, system=system, bandwidth=2.0) for system in SYSTEMS]
 )
 def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+class SelfSufficientNode(OwnNetwork, NodeClassifier):
+    """A node that needs no network."""
+
+    def __init__(
+        self, estimator=None, *, layer=2, node=0, system="continuous", bandwidth=2.0
+    ):
+        super().__init__(
+            estimator, layer=layer, node=node, system=system, bandwidth=bandwidth
+        )
+
+    _parameter_constraints: dict = NodeClassifier._parameter_constraints | {
+        "estimator": [None]
+    }
+
+
+# One node is a poor classifier.
+POOR = {"check_classifiers_train": "one node does not learn three classes"}
+
+
+@parametrize_with_checks(
+    [SelfSufficientNode()], expected_failed_checks=lambda estimator: POOR
+)
+def test_scikit_learn_check_of_a_node(estimator, check):
     check(estimator)
 
 

@@ -16,6 +16,7 @@ from sksparse_mlp.analysis import (
     LayerClassifier,
     NodeActivity,
     NodeActivityDisplay,
+    NodeClassifier,
     PreActivationDisplay,
     SlopesDisplay,
     TrainingHistoryDisplay,
@@ -113,6 +114,8 @@ def test_what_is_about_classes_is_refused(network, tmp_path):
     with pytest.raises(ValueError, match=needs):
         LayerClassifier(model, layer=1).fit(X, y)
     with pytest.raises(ValueError, match=needs):
+        NodeClassifier(model, layer=1, node=0).fit(X, y)
+    with pytest.raises(ValueError, match=needs):
         layer_accuracies(model, X, y, X, y)
     error = TypeError if isinstance(model, SparseMLPRegressor) else ValueError
     with pytest.raises(error, match=f"{needs}|takes a fitted SparseMLPClassifier"):
@@ -125,6 +128,7 @@ TAKE_A_NETWORK = {
     "effective_gradient_flow": effective_gradient_flow,
     "memory_footprint": lambda model, X, y: memory_footprint(model),
     "LayerClassifier": lambda model, X, y: LayerClassifier(model, layer=1).fit(X, y),
+    "NodeClassifier": lambda model, X, y: NodeClassifier(model, layer=1, node=0).fit(X, y),
     "layer_accuracies": lambda model, X, y: layer_accuracies(model, X, y, X, y),
     "history": lambda model, X, y: TrainingHistoryDisplay.from_estimator(model),
 }

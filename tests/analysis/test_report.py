@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.analysis import _report
 from sksparse_mlp.analysis._activity import NodeActivity
-from sksparse_mlp.analysis._layer_classifier import layer_accuracies
+from sksparse_mlp.analysis._layer_accuracies import layer_accuracies
 from sksparse_mlp.analysis._memory import memory_footprint
 from sksparse_mlp.analysis._report import report
 from sksparse_mlp.analysis._topology import connectivity

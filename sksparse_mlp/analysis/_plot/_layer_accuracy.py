@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from sksparse_mlp.analysis._layer_classifier import layer_accuracies
+from sksparse_mlp.analysis._layer_accuracies import layer_accuracies
 from sksparse_mlp.analysis._plot._display import Display, mark_every
 
 LOOKS = {
