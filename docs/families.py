@@ -10,6 +10,7 @@ from sksparse_mlp.activations import ACTIVATIONS
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.initializers import INITIALIZERS
+from sksparse_mlp.losses import LOSSES
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
@@ -63,6 +64,7 @@ def page():
         ("zeta_schedule", ZETA_SCHEDULES),
         ("growth", GROWTHS),
         ("pruning", PRUNINGS),
+        ("loss (of regression)", LOSSES),
     ):
         rows = [
             [f"`{name}`", cls.__name__, summary(cls), parameters(cls)]

@@ -3,8 +3,7 @@ Regression
 ==========
 
 :class:`~sksparse_mlp.SparseMLPRegressor` is the same network for numbers in place of
-classes. Targets should have a standard deviation of about 1, which scikit-learn's
-``TransformedTargetRegressor`` sees to.
+classes. It scales targets itself and predicts in their units.
 """
 
 # %%
@@ -22,9 +21,8 @@ X, Y = np.hstack([points, noise]), np.column_stack([along, across])
 X_train, X_test, Y_train, Y_test = train_test_split(X, Y, random_state=0)
 
 # %%
-# The whole model: features scaled, targets scaled, and their scale undone in predictions.
+# The whole model: features scaled, targets as they are.
 
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -33,9 +31,7 @@ from sksparse_mlp import SparseMLPRegressor
 network = SparseMLPRegressor(
     (200, 100), epsilon=8, dropout=0.0, max_iter=60, n_iter_no_change=np.inf, random_state=0
 )
-model = TransformedTargetRegressor(
-    make_pipeline(StandardScaler(), network), transformer=StandardScaler()
-)
+model = make_pipeline(StandardScaler(), network)
 model.fit(X_train, Y_train)
 print(f"R2 on test data: {model.score(X_test, Y_test):.3f}")
 model
@@ -53,7 +49,7 @@ for ax, name, truth, guess in zip(
     ax.plot(truth, guess, ".", markersize=3)
     ax.axline((truth[0], truth[0]), slope=1, color="0.5", linewidth=0.8)
     ax.set(title=f"{name} the strip", xlabel="truth", ylabel="prediction")
-importances = 100 * model.regressor_[-1].feature_importances_
+importances = 100 * model[-1].feature_importances_
 axes[2].bar(range(len(importances)), importances, color=["C0"] * 3 + ["0.7"] * 47)
 axes[2].set(title="inputs; the first three matter", xlabel="feature", ylabel="strength (%)")
 plt.show()

@@ -29,10 +29,8 @@ from sksparse_mlp.core.hidden import NORM_EPSILON, BatchNorm
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
-    Loss,
     MultilabelCrossEntropy,
     SoftmaxCrossEntropy,
-    SquaredError,
 )
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.estimators._assembly import Assembly
@@ -274,8 +272,26 @@ def _is_positive(graph: Graph, logits: str, output: str | None = None) -> str:
     return graph.node("Cast", is_positive, to=_onnx_type(np.int64), output=output)
 
 
-def _write_values(graph: Graph, values: str, labels: Labels, variable: str) -> None:
-    graph.node("Identity", values, output=variable)
+def _values_head(estimator: SparseMLPRegressor) -> "_Head":
+    """The outputs of a regressor: what its loss and the scale of its targets make."""
+
+    def write(graph: Graph, values: str, labels: Labels, variable: str) -> None:
+        limits = loss.limits.astype(graph.dtype)
+        if loss.link == "exp":
+            values = graph.node("Exp", values)
+        if np.isfinite(limits).all():
+            values = graph.node("Max", values, graph.constant(limits[0]))
+            values = graph.node("Min", values, graph.constant(limits[1]))
+        values = graph.node("Mul", values, graph.constant(estimator.target_scale_))
+        graph.node("Add", values, graph.constant(estimator.target_mean_), output=variable)
+
+    loss = estimator._loss()
+    if loss.link not in ("identity", "exp"):
+        raise ValueError(
+            f"The link {loss.link!r} of loss={estimator.loss!r} has no ONNX formula; "
+            "those of this package's losses have."
+        )
+    return _Head(write, {"variable": 2})
 
 
 @dataclass(frozen=True)
@@ -299,14 +315,18 @@ class _Head:
     write_scores: Callable[[Graph, str, str], None] = _write_scores
 
 
-HEADS: dict[Loss, _Head] = {
+HEADS: dict[Any, _Head] = {
     SoftmaxCrossEntropy: _Head(_write_softmax, {"label": 1, "probabilities": 2}),
     LogisticCrossEntropy: _Head(
         _write_logistic, {"label": 1, "probabilities": 2}, _write_both_scores
     ),
     MultilabelCrossEntropy: _Head(_write_indicators, {"label": 2, "probabilities": 2}),
-    SquaredError: _Head(_write_values, {"variable": 2}),
 }
+
+
+def _head(estimator: Any) -> _Head:
+    loss = estimator._loss()
+    return HEADS[loss] if loss in HEADS else _values_head(estimator)
 
 
 # --- models ---------------------------------------------------------------------------
@@ -398,9 +418,9 @@ def to_onnx(
         nodes.append(make_node(*args, **attributes))
 
     graph = Graph(add_node, partial(next, map("v{}".format, count())), network.dtype)
-    head, values = HEADS[network.loss], _write_layers(graph, network, "X", sparse)
+    head, values = _head(estimator), _write_layers(graph, network, "X", sparse)
     head.write(graph, values, labels, *head.outputs)
-    return _model(nodes, network, labels, int(opset))
+    return _model(nodes, network, labels, head.outputs, int(opset))
 
 
 def _required(module: str, function: str) -> Any:
@@ -500,7 +520,11 @@ def _onnx_type(dtype: DTypeLike) -> int:
 
 
 def _model(
-    nodes: "list[NodeProto]", network: Network, labels: Labels, opset: int
+    nodes: "list[NodeProto]",
+    network: Network,
+    labels: Labels,
+    outputs: dict[str, int],
+    opset: int,
 ) -> "ModelProto":
     helper = import_module("onnx.helper")
 
@@ -515,7 +539,7 @@ def _model(
         [described("X", 2, network.sizes[0])],
         [
             described(name, n_dimensions, labels.size)
-            for name, n_dimensions in HEADS[network.loss].outputs.items()
+            for name, n_dimensions in outputs.items()
         ],
     )
     operators = [helper.make_opsetid("", opset)]
@@ -602,7 +626,8 @@ def _convert_network(scope: Any, operator: Any, container: Any) -> None:
     (source,), outputs = operator.inputs, operator.outputs
     x = graph.node("Cast", source.full_name, to=_onnx_type(network.dtype))
     own = [graph.new_name() for _ in outputs]
-    head, values = HEADS[network.loss], _write_layers(graph, network, x, True)
+    head = _head(operator.raw_operator)
+    values = _write_layers(graph, network, x, True)
     head.write(graph, values, labels, *own)
     if _wants_scores(container, operator.raw_operator):
         own[-1] = graph.new_name()

@@ -13,6 +13,7 @@ from sksparse_mlp.activations import ACTIVATIONS
 from sksparse_mlp.analysis._density import NodeDensities
 from sksparse_mlp.analysis._layer_classifier import _LayerModel
 from sksparse_mlp.initializers import INITIALIZERS
+from sksparse_mlp.losses import LOSSES
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
@@ -21,6 +22,7 @@ __all__ = ["TRUSTED_TYPES"]
 FAMILIES: tuple[dict[str, Any], ...] = (
     ACTIVATIONS,
     INITIALIZERS,
+    LOSSES,
     ZETA_SCHEDULES,
     GROWTHS,
     PRUNINGS,

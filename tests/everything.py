@@ -19,6 +19,7 @@ from sksparse_mlp.core import kernels, spinning, workers
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.initializers import INITIALIZERS
+from sksparse_mlp.losses import LOSSES
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
@@ -32,6 +33,8 @@ REGISTRIES = {
     "learning_rate": LEARNING_RATES,
     "solver": OPTIMIZERS,
 }
+# Those of regressors alone.
+OF_REGRESSORS = {"loss": LOSSES}
 # What else leads to other kernels.
 OTHERS = [
     {"batch_norm": True},
@@ -59,6 +62,8 @@ def targets():
     yield SparseMLPClassifier, labels > 0
     yield SparseMLPClassifier, np.eye(3, dtype=int)[labels]
     yield SparseMLPRegressor, rng.normal(size=40)
+    missing = np.where(rng.random((40, 2)) < 0.3, np.nan, rng.normal(size=(40, 2)))
+    yield SparseMLPRegressor, missing
     yield SparseMLPRegressor, rng.normal(size=(40, 2))
 
 
@@ -101,6 +106,9 @@ def use_everything():
             use(small(cls, n_jobs=n_jobs), X, y)
         for params in settings():
             use(small(SparseMLPClassifier, n_jobs=n_jobs, **params), X, np.arange(40) % 3)
+        for loss in LOSSES:
+            counts = np.arange(40) % 7
+            use(small(SparseMLPRegressor, n_jobs=n_jobs, loss=loss), X, counts)
 
 
 def compiled():

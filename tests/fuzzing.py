@@ -31,6 +31,7 @@ from sksparse_mlp.core.learning_rates import LEARNING_RATES
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.core.training import Training
 from sksparse_mlp.initializers import INITIALIZERS, EdgeOfChaos
+from sksparse_mlp.losses import LOSSES, Huber, Quantile
 from sksparse_mlp.schedules import ZETA_SCHEDULES, Cosine, ExponentialDecay
 from sksparse_mlp.topology import (
     GROWTHS,
@@ -110,6 +111,8 @@ PARAMETERS = {
     "beta_2": st.sampled_from([0, 0.999, 0.999999999]),
     "adam_epsilon": st.sampled_from([1e-300, 1e-8, 1.0]),
     "early_stopping": st.booleans(),
+    "loss": names_and(LOSSES, Huber(delta=0.1), Quantile(0.9)),
+    "quantile": st.sampled_from([0.01, 0.5, 0.9]),
     "scoring": st.sampled_from(["loss", "accuracy"]),
     "validation_fraction": st.sampled_from([0.1, 0.5]),
     "n_iter_no_change": st.sampled_from([1, 3, np.inf]),
@@ -160,6 +163,8 @@ BAD = {
     "beta_2": [*share, 1],
     "adam_epsilon": positive,
     "early_stopping": yes_or_no,
+    "loss": [*unknown, None, Huber(delta=0)],
+    "quantile": [*share, 0, 1],
     "scoring": ["no scorer", 1, None],
     "validation_fraction": [*share, 0, 1],
     "n_iter_no_change": [0, -1, 2.5, "1"],

@@ -293,11 +293,47 @@ def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
     losses[start:stop] = -(weights[rows] * log_likelihood.sum(axis=0))[start:stop]
 
 
-def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
-    error = z - y[rows].T  # (n_outputs, batch)
-    gradient = flushed(weights[rows] * error, tiny)
+def of_present(z, y, weights, rows, dz, losses, tiny, start, stop, values, slopes):
+    """Losses of errors, the mean over the targets that are numbers, and gradients."""
+    missing = np.isnan(y[rows].T)  # (n_outputs, batch)
+    gradient = flushed(weights[rows] * np.where(missing, 0, slopes), tiny)
+    totals = np.where(missing, 0, values).sum(axis=0)
+    means = totals / np.maximum((~missing).sum(axis=0), 1)
     dz[:, start:stop] = gradient[:, start:stop]
-    losses[start:stop] = (weights[rows] * (error**2).mean(axis=0) / 2)[start:stop]
+    losses[start:stop] = (weights[rows] * means)[start:stop]
+
+
+def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
+    error = z - y[rows].T
+    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
+    of_present(*rest, values=error**2 / 2, slopes=error)
+
+
+def huber_error(z, y, weights, rows, dz, losses, delta, tiny, start, stop):
+    error = z - y[rows].T
+    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
+    of_present(
+        *rest,
+        values=special.huber(delta, error),
+        slopes=np.where(np.abs(error) <= delta, error, delta * np.sign(error)),
+    )
+
+
+def pinball_error(z, y, weights, rows, dz, losses, above, below, tiny, start, stop):
+    error = z - y[rows].T
+    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
+    of_present(
+        *rest,
+        values=np.maximum(above * error, -below * error),
+        slopes=np.select([error > 0, error < 0], [above, -below], 0),
+    )
+
+
+def poisson_deviance(z, y, weights, rows, dz, losses, tiny, start, stop):
+    target = y[rows].T
+    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
+    deviance = special.kl_div(target.astype(float), np.exp(z.astype(float)))
+    of_present(*rest, values=deviance, slopes=np.exp(z) - target)
 
 
 # --- batches --------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from sksparse_mlp import (
     datasets,
     distributed,
     initializers,
+    losses,
     schedules,
     topology,
 )
@@ -68,11 +69,13 @@ def test_docstring_names_every_fitted_attribute(mlp, binary, network):
     assert "$" not in inspect.getdoc(network)
 
 
-def test_networks_share_all_parameters_but_one():
+def test_networks_share_all_parameters_but_a_few():
     classifier, regressor = (
         {name: p.default for name, p in inspect.signature(cls).parameters.items()}
         for cls in (SparseMLPClassifier, SparseMLPRegressor)
     )
+    own = {name: regressor.pop(name) for name in ("loss", "quantile")}
+    assert own == {"loss": "squared_error", "quantile": 0.5}
     assert classifier == {**regressor, "class_weight": None}
 
 
@@ -85,6 +88,7 @@ def test_networks_share_all_parameters_but_one():
         schedules,
         topology,
         initializers,
+        losses,
         datasets,
         distributed,
     ],
@@ -101,6 +105,7 @@ def test_registries_hold_every_public_class():
         (schedules, schedules.ZETA_SCHEDULES),
         (topology, topology.GROWTHS | topology.PRUNINGS),
         (initializers, initializers.INITIALIZERS),
+        (losses, losses.LOSSES),
     ):
         public = {name for name in family.__all__ if inspect.isclass(vars(family)[name])}
         assert {cls.__name__ for cls in registry.values()} == public

@@ -5,7 +5,7 @@ import inspect
 import fuzzing
 from hypothesis import HealthCheck, given, settings
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 
 N_CASES = 300
 
@@ -23,5 +23,6 @@ def test_any_case_is_refused_or_fitted(case):
 
 
 def test_every_parameter_is_varied_in_both_ways():
-    names = set(inspect.signature(SparseMLPClassifier).parameters)
+    networks = (SparseMLPClassifier, SparseMLPRegressor)
+    names = {name for cls in networks for name in inspect.signature(cls).parameters}
     assert set(fuzzing.PARAMETERS) == names == set(fuzzing.BAD)

@@ -57,6 +57,13 @@ def cross_fitted_regressor(mlp, X, y):
     return SparseMLPRegressorCV(network, cv=2, random_state=0).fit(X, X[:, 0])
 
 
+def cross_fitted_with_holes(mlp, X, y):
+    targets = X[:, :2].astype(float)
+    targets[::5, 1] = np.nan
+    network = SparseMLPRegressor(epsilon=3, max_iter=1, random_state=0)
+    return SparseMLPRegressorCV(network, cv=2, random_state=0).fit(X, targets)
+
+
 def selector(mlp, X, y):
     return SparseMLPSelector(mlp(), n_features_to_select=5).fit(X, y)
 
@@ -94,6 +101,7 @@ KINDS = [
     regressor,
     cross_fitted,
     cross_fitted_regressor,
+    cross_fitted_with_holes,
     selector,
     pipeline,
     layer_activations,

@@ -75,7 +75,9 @@ def test_reference_lists_every_public_class_and_function():
     assert set(public_classes_and_functions()) <= entries(program("api").page())
 
 
-@pytest.mark.parametrize("family", ["activations", "schedules", "initializers", "topology"])
+@pytest.mark.parametrize(
+    "family", ["activations", "schedules", "initializers", "losses", "topology"]
+)
 def test_reference_names_every_registered_class(family):
     page = program("api").page()
     module = importlib.import_module(f"sksparse_mlp.{family}")

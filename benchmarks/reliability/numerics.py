@@ -18,9 +18,9 @@ from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
     MultilabelCrossEntropy,
     SoftmaxCrossEntropy,
-    SquaredError,
 )
 from sksparse_mlp.initializers import edge_of_chaos
+from sksparse_mlp.losses import SquaredError
 
 DTYPES = (np.float32, np.float64)
 SIZES = (1e-30, 1e-5, 1.0, 10.0, 30.0, 80.0, 1e3, 1e10, 1e30)
@@ -128,7 +128,7 @@ def squared_errors(dtype, size) -> Iterator[tuple[str, float]]:
     """Errors of half of the squared error, the mean over three targets, by quantity."""
     outputs = logits_of(SquaredError, size, dtype)
     for target in (outputs[1], np.zeros(3, dtype), dtype(1) / 3 * outputs[3]):
-        found = losses_and_gradients(SquaredError, outputs, target)
+        found = losses_and_gradients(SquaredError(), outputs, target)
         for row, value, gradient in zip(outputs, *found, strict=True):
             pairs = zip(row.tolist(), target.tolist(), strict=True)
             gaps = [mpmath.mpf(output) - mpmath.mpf(wanted) for output, wanted in pairs]

@@ -28,8 +28,8 @@ def gradient_flow(
     """Compute the norm of the loss gradient in each layer of weights.
 
     ``||dL/dW_n||_p`` for each layer n, over the connections that exist. L is the mean
-    cross-entropy in nats of a classifier, half of the mean squared error of a regressor
-    (its sum over the targets), without the L2 penalty. The network is as it predicts:
+    cross-entropy in nats of a classifier, the loss of scaled targets of a regressor (its
+    sum over the targets), without the L2 penalty. The network is as it predicts:
     without dropout, and batch normalisation uses its moving averages.
 
     Parameters

@@ -822,17 +822,85 @@ def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
 def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
     """Weighted half of the squared error for some samples, the mean over the outputs.
 
-    ``y[rows]`` are the targets of each output. As in scikit-learn the gradient is that of
-    the sum over the outputs: what one output learns does not depend on their number.
+    ``y[rows]`` are the targets of each output; what is NaN is left out. As in scikit-learn
+    the gradient is that of the sum over the outputs: what one output learns does not
+    depend on their number.
     """
     for s in range(start, stop):
-        weight, total = weights[rows[s]], 0.0
+        weight, total, count = weights[rows[s]], 0.0, 0
         for k in range(z.shape[0]):
-            error = z[k, s] - y[rows[s], k]
+            target = y[rows[s], k]
+            if math.isnan(target):
+                dz[k, s] = 0.0
+                continue
+            error = z[k, s] - target
             total += np.float64(error) * np.float64(error)
+            count += 1
             delta = weight * error
             dz[k, s] = 0.0 if abs(delta) < tiny else delta
-        losses[s] = 0.5 * weight * total / z.shape[0]
+        losses[s] = 0.5 * weight * total / max(count, 1)
+
+
+@kernel
+def huber_error(z, y, weights, rows, dz, losses, delta, tiny, start, stop):
+    """As `squared_error`, with errors beyond ``delta`` counted in proportion."""
+    for s in range(start, stop):
+        weight, total, count = weights[rows[s]], 0.0, 0
+        for k in range(z.shape[0]):
+            target = y[rows[s], k]
+            if math.isnan(target):
+                dz[k, s] = 0.0
+                continue
+            error = z[k, s] - target
+            inner = min(max(error, -delta), delta)
+            total += inner * (np.float64(error) - 0.5 * inner)
+            count += 1
+            slope = weight * inner
+            dz[k, s] = 0.0 if abs(slope) < tiny else slope
+        losses[s] = weight * total / max(count, 1)
+
+
+@kernel
+def pinball_error(z, y, weights, rows, dz, losses, above, below, tiny, start, stop):
+    """As `squared_error`, with errors in proportion: ``above`` where outputs are larger.
+
+    ``below`` is what errors count where outputs are smaller than their targets.
+    """
+    for s in range(start, stop):
+        weight, total, count = weights[rows[s]], 0.0, 0
+        for k in range(z.shape[0]):
+            target = y[rows[s], k]
+            if math.isnan(target):
+                dz[k, s] = 0.0
+                continue
+            error = z[k, s] - target
+            # An error of NaN gives NaN.
+            factor = -below if error < 0 else above
+            total += factor * np.float64(error)
+            count += 1
+            slope = 0.0 if error == 0 else weight * factor
+            dz[k, s] = 0.0 if abs(slope) < tiny else slope
+        losses[s] = weight * total / max(count, 1)
+
+
+@kernel
+def poisson_deviance(z, y, weights, rows, dz, losses, tiny, start, stop):
+    """As `squared_error`, half of the Poisson deviance of ``exp(z)``."""
+    for s in range(start, stop):
+        weight, total, count = weights[rows[s]], 0.0, 0
+        for k in range(z.shape[0]):
+            target = y[rows[s], k]
+            if math.isnan(target):
+                dz[k, s] = 0.0
+                continue
+            value, mean = np.float64(z[k, s]), math.exp(z[k, s])
+            total += math.exp(value) - target
+            if target > 0:
+                total += target * (math.log(np.float64(target)) - value)
+            count += 1
+            slope = weight * (mean - target)
+            dz[k, s] = 0.0 if abs(slope) < tiny else slope
+        losses[s] = weight * total / max(count, 1)
 
 
 # --- batches --------------------------------------------------------------------------
@@ -1458,11 +1526,12 @@ PLAN = np.dtype(
         *((name, np.int64) for name in ("drop_below", "rank", "n_threads")),
         *((name, np.float64) for name in ("keep_scale", "mean_weight", "alpha", "tiny")),
         *((name, np.float64) for name in ("momentum", "beta_2", "epsilon")),
+        *((name, np.float64) for name in ("loss_parameter", "loss_parameter_2")),
     ],
     align=True,
 )
 IDENTITY, LOGISTIC, TANH, LEAKY_RELU, CLIPPED_SHIFT, CLIPPED_SHRINK = range(1, 7)
-SOFTMAX, LOGISTIC_LABELS, LOGISTIC_CLASSES, SQUARED_ERROR = range(1, 5)
+SOFTMAX, LOGISTIC_LABELS, LOGISTIC_CLASSES, SQUARED, HUBER, PINBALL, POISSON = range(1, 8)
 MOMENTUM, ADAM = range(1, 3)
 # Rows that a layer's passes take at a time: they stay in the nearest cache between them.
 ROWS = 16
@@ -1660,6 +1729,21 @@ def _step_rows(layer, plan, rate, scale, width, like, index, start, stop):
 
 
 @kernel
+def _differentiate_error(z, layer, plan, rows, dz, losses, like, start, stop):
+    y = rows_at(plan.y, plan.n_rows, layer.n_out, like)
+    weights, tiny = array_at(plan.weights, plan.n_rows, like), plan.tiny
+    first, second = plan.loss_parameter, plan.loss_parameter_2
+    if plan.loss == SQUARED:
+        squared_error(z, y, weights, rows, dz, losses, tiny, start, stop)
+    elif plan.loss == HUBER:
+        huber_error(z, y, weights, rows, dz, losses, first, tiny, start, stop)
+    elif plan.loss == PINBALL:
+        pinball_error(z, y, weights, rows, dz, losses, first, second, tiny, start, stop)
+    else:
+        poisson_deviance(z, y, weights, rows, dz, losses, tiny, start, stop)
+
+
+@kernel
 def _differentiate_loss(layer, plan, rows, losses, width, like):
     start, stop = _share(rows.size, plan.rank, plan.n_threads)
     z = rows_at(layer.z, layer.n_out, width, like)
@@ -1675,8 +1759,7 @@ def _differentiate_loss(layer, plan, rows, losses, width, like):
         labels = rows_at(plan.y, plan.n_rows, layer.n_out, np.int8(0))
         logistic_cross_entropy(z, labels, weights, rows, dz, losses, tiny, start, stop)
     else:
-        targets = rows_at(plan.y, plan.n_rows, layer.n_out, like)
-        squared_error(z, targets, weights, rows, dz, losses, tiny, start, stop)
+        _differentiate_error(z, layer, plan, rows, dz, losses, like, start, stop)
     if stop == rows.size:
         dz[:, rows.size :] = 0.0
 
@@ -1724,10 +1807,10 @@ def update(
     What :class:`sksparse_mlp.core.training.Training` does step by step for networks of any
     kind. ``keys`` are of dropout, (n_updates, n_hidden), ``shares`` where the threads'
     rows begin and end, (n_layers, 2, n_threads + 1); ``like`` and ``index`` are a weight
-    and an index. Returns how many steps were made, and the sum of all samples' losses with
-    that of those before, NaN if the last was not finite.
+    and an index. Returns how many steps were made, the sum of all samples' losses with that
+    of those before, NaN if the last was not finite, and what the penalty is of it.
     """
-    plan, total = plans[0], loss_before
+    plan, total, penalties = plans[0], loss_before, 0.0
     rank, depths = plan.rank, table.size
     for k in range(rates.size):
         chunk = rows[k * plan.batch_size : (k + 1) * plan.batch_size]
@@ -1749,8 +1832,9 @@ def update(
         penalty = 0.5 * plan.alpha * sum_in_order(squares)
         loss = sum_in_order(losses[:size]) + penalty
         if not abs(loss) < np.inf:
-            return k, np.nan
+            return k, np.nan, penalties
         total += size * (loss * scale)
+        penalties += size * (penalty * scale)
         for depth in range(depths - 1, -1, -1):
             if depth > 0:
                 _backward_rows(
@@ -1764,4 +1848,4 @@ def update(
                 shares[depth, 0, rank], shares[depth, 0, rank + 1],
             )  # fmt: skip
         meet(counters, plan.n_threads)
-    return rates.size, total
+    return rates.size, total, penalties

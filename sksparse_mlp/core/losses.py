@@ -19,28 +19,36 @@ def r2(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
     """Weighted coefficient of determination, the mean over the outputs.
 
     As scikit-learn's ``r2_score``: with constant targets 1 if all predictions are right
-    and 0 otherwise; NaN for a single sample.
+    and 0 otherwise; NaN for a single sample. Targets that are NaN are left out.
     """
-    if len(y) < 2:
+    pairs = zip(y.T, predicted.T, strict=True)
+    return float(np.mean([_r2_of_one(*pair, weights) for pair in pairs]))
+
+
+def _r2_of_one(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
+    """The same of one output."""
+    known = ~np.isnan(y)
+    if known.sum() < 2:
         return math.nan
-    y, weights = y.astype(np.float64), weights.astype(np.float64)
+    y, weights = y[known].astype(np.float64), weights[known].astype(np.float64)
     with np.errstate(over="ignore"):
-        residual = np.average((y - predicted) ** 2, axis=0, weights=weights)
-    mean = np.average(y, axis=0, weights=weights)
-    variance = np.average((y - mean) ** 2, axis=0, weights=weights)
-    constant = variance == 0
-    scores = 1 - residual / np.where(constant, 1, variance)
-    return float(np.where(constant, residual == 0, scores).mean())
+        residual = np.average((y - predicted[known]) ** 2, weights=weights)
+    mean = np.average(y, weights=weights)
+    variance = np.average((y - mean) ** 2, weights=weights)
+    if variance == 0:
+        return float(residual == 0)
+    return float(1 - residual / variance)
 
 
 class CrossEntropy:
-    """What the losses of classification share.
+    """What the losses of classification share, which have no parameters.
 
     The loss of predictions is that of what it sees of them, which is linear in them: so
     mixtures of predictions are cheap to judge.
     """
 
     score = staticmethod(accuracy)
+    constants = 0.0, 0.0
 
     @classmethod
     def predictions(cls, logits: np.ndarray) -> np.ndarray:
@@ -151,37 +159,58 @@ class MultilabelCrossEntropy(CrossEntropy):
         return labels
 
 
-class SquaredError:
-    """Half of the squared error; one output neuron per target."""
+class TargetLoss:
+    """A loss of numbers as a network sees them: less a centre, and divided by a scale.
 
-    link = "identity"
-    code = kernels.SQUARED_ERROR
-    value_and_gradient = staticmethod(kernels.squared_error)
+    Parameters
+    ----------
+    member : object
+        Of a family of losses: what is asked of it are `link`, `code`, `constants`,
+        `value_and_gradient`, `predictions` and `losses_of`.
+    limits : ndarray of shape (2, n_outputs)
+        Lowest and highest predictions.
+    """
+
     score = staticmethod(r2)
 
-    @staticmethod
-    def predict(outputs: np.ndarray) -> np.ndarray:
-        """The outputs themselves, of shape (n_samples, n_outputs)."""
-        return outputs
+    def __init__(self, member: Any, limits: np.ndarray):
+        self.member, self.limits = member, limits
+        self.link, self.constants = member.link, member.constants
+        self.value_and_gradient = member.value_and_gradient
 
-    predictions = predict
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """What losses are of, of shape (n_samples, n_outputs)."""
+        linked = self.member.predictions(outputs)
+        clipped: np.ndarray = np.clip(linked, *self.limits.astype(outputs.dtype))
+        return clipped
+
+    predict = predictions
 
     @staticmethod
     def seen_of(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """All of the predictions, of shape (n_samples, n_outputs)."""
         return predicted
 
+    def losses_of(self, y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Losses of samples, the mean over those of their targets that are numbers."""
+        known = ~np.isnan(y)
+        losses = np.where(known, self.member.losses_of(y, seen), 0)
+        means: np.ndarray = losses.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        return means
+
+
+class SquaredError:
+    """What pickled predictors of version 0.1.0 have as their loss."""
+
     @staticmethod
-    def losses_of(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Losses of samples, the mean over their targets."""
-        differences = np.subtract(y, seen, dtype=np.float64)
-        losses: np.ndarray = 0.5 * (differences**2).mean(axis=1)
-        return losses
+    def predictions(outputs: np.ndarray) -> np.ndarray:
+        """The outputs themselves, of shape (n_samples, n_outputs)."""
+        return outputs
 
 
 Loss: TypeAlias = (
     type[SoftmaxCrossEntropy]
     | type[LogisticCrossEntropy]
     | type[MultilabelCrossEntropy]
-    | type[SquaredError]
+    | TargetLoss
 )

@@ -11,6 +11,7 @@ from sksparse_mlp.core import kernels, spinning
 from sksparse_mlp.core.addresses import address_of
 from sksparse_mlp.core.hidden import NORM_EPSILON, NORM_MOMENTUM, Hidden
 from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.losses import Loss, TargetLoss
 from sksparse_mlp.core.network import Batch, Dropout, Network
 from sksparse_mlp.core.optimizers import Optimizer, flush_limit
 from sksparse_mlp.core.samples import Samples
@@ -97,7 +98,7 @@ class Program:
         known = (
             spinning.IS_COMPILED
             and code_of(optimizer, "step", "update")
-            and getattr(network.loss, "code", 0)
+            and _loss_code(network.loss)
             and all(_is_known(unit) for unit in network.hidden)
             and all(_has_short_indices(layer) for layer in network.layers)
             and _is_readable(samples, network.dtype)
@@ -117,12 +118,12 @@ class Program:
         loss: float,
         data_rng: np.random.Generator,
         workers: Workers,
-    ) -> tuple[int, float]:
+    ) -> tuple[int, float, float]:
         """Make the updates of batches of some rows, after ``n_updates`` others.
 
         Returns how many were made, and ``loss`` with the samples' losses before each
         update added, NaN if that of the last batch was not finite: that update was not
-        made then.
+        made then. Last comes the part of the penalty in what was added.
         """
         network, size = self._network, self._buffers.size
         count = -(-rows.size // size)
@@ -132,7 +133,7 @@ class Program:
             shape = count, len(network.hidden)
             keys[:, :-1] = data_rng.integers(2**32, size=shape)
         self._fill_layers()
-        results: dict[int, tuple[int, float]] = {}
+        results: dict[int, tuple[int, float, float]] = {}
 
         def update(member: Member) -> None:
             plan = self._plan.copy()
@@ -193,7 +194,9 @@ class Program:
         else:
             plan["X"] = address_of(X)
         plan["y"], plan["weights"] = map(address_of, (samples.y, samples.weights))
-        plan["loss"], plan["solver"] = self._network.loss.code, optimizer.code
+        plan["loss"], plan["solver"] = _loss_code(self._network.loss), optimizer.code
+        first, second = self._network.loss.constants
+        plan["loss_parameter"], plan["loss_parameter_2"] = first, second
         plan["batch_size"], plan["mean_weight"] = self._buffers.size, samples.mean_weight()
         plan["alpha"], plan["tiny"] = alpha, flush_limit(self._network.dtype)
         plan["keep_scale"] = 1.0
@@ -212,6 +215,12 @@ class Program:
             # Its values take the place of what they are made of.
             row["z"] = row["a"]
             row["u"] = row["u"] if row["has_norm"] else row["a"]
+
+
+def _loss_code(loss: Loss) -> int:
+    if isinstance(loss, TargetLoss):
+        return code_of(loss.member, "value_and_gradient")
+    return loss.code
 
 
 def _is_known(unit: Hidden) -> bool:

@@ -312,7 +312,7 @@ class Training:
             rows = rows[: max(rows.size - 1, 1)]
         program = program if self._skips is None else None
         mean_weight = samples.mean_weight() if program is None else math.nan
-        loss, first = 0.0, 0
+        loss, penalty, first = 0.0, 0.0, 0
         while first < rows.size and math.isfinite(loss):
             if self.evolution.is_due(self.n_updates):
                 evolve(record)
@@ -323,14 +323,15 @@ class Training:
             if program is None:
                 batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
                 scale = 1 / (chunk.size * mean_weight)
-                loss += chunk.size * self._update(
-                    samples, chunk, batch, rate, scale, workers
-                )
+                update = self._update(samples, chunk, batch, rate, scale, workers)
+                loss += chunk.size * update[0]
+                penalty += chunk.size * update[1]
             else:
-                n_done, loss = program.run(
+                n_done, loss, added = program.run(
                     chunk, rate, self.n_updates, loss, self.data_rng, workers
                 )
                 self.n_updates += n_done
+                penalty += added
         self.epoch += 1
         for unit in self.network.hidden:
             unit.end_epoch(self.optimizer, rate, self.epoch)
@@ -344,6 +345,7 @@ class Training:
         )
         self.n_seen += rows.size
         record["loss"] = loss / rows.size
+        record["data_loss"] = (loss - penalty) / rows.size
         record |= {"learning_rate": rate, "slopes": self.network.slopes()}
         record |= {"n_connections": self.network.n_connections}
         record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}
@@ -365,8 +367,8 @@ class Training:
         rate: float,
         scale: float,
         workers: Workers,
-    ) -> float:
-        """One optimizer step; return the batch's mean loss before it."""
+    ) -> tuple[float, float]:
+        """One optimizer step; return the batch's mean loss and penalty before it."""
         network, mask, skips = self.network, self._draw_mask(), self._skips
         squares, growth_of = np.zeros(len(network.layers)), self.evolution.growth_of
         if skips is not None:
@@ -389,7 +391,7 @@ class Training:
             penalty = 0.5 * self.alpha * kernels.sum_in_order(squares)
             loss = float(kernels.sum_in_order(batch.losses) + penalty)
         if not math.isfinite(loss):
-            return math.nan
+            return math.nan, math.nan
         self.n_updates += 1
         if skips is not None:
             skips.step(
@@ -398,7 +400,7 @@ class Training:
             )  # fmt: skip
         for unit in network.hidden:
             unit.step(self.optimizer, rate, self.n_updates, scale)
-        return loss * scale
+        return loss * scale, float(penalty) * scale
 
     def _sum_squares(self, squares: np.ndarray, member: Member) -> None:
         """Enter the sums of squares of this thread's layers, for the penalty."""

@@ -278,7 +278,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
                 "DaskSparseMLPClassifier needs samples of at least 2 classes with positive "
                 f"sample_weight; all partitions together have {found.tolist()}."
             )
-        estimator._take_known_classes(found, known)
+        estimator._take_known_classes(found, totals, known)
         if estimator.class_weight is None:
             return partitions.shares(np.ones(found.size))
         weights = compute_class_weight(

@@ -61,7 +61,7 @@ def physical_memory() -> float:
         return math.inf
 
 
-def _member(registry: Mapping[str, type[Any]], member: Any, **shared: Any) -> Any:
+def member_of(registry: Mapping[str, type[Any]], member: Any, **shared: Any) -> Any:
     """The member of a family: an instance, or the one of that name.
 
     A named member takes those of the ``shared`` parameters that it has.
@@ -189,7 +189,7 @@ class Assembly(Parameters, ABC):
                     f"activation={self.activation!r} has {member!r}; allowed are "
                     f"instances of Activation and the names {sorted(ACTIVATIONS)}."
                 )
-        return [_member(ACTIVATIONS, member, slope=self.slope) for member in members]
+        return [member_of(ACTIVATIONS, member, slope=self.slope) for member in members]
 
     def _new_hidden(self, sizes: list[int], dtype: DTypeLike) -> list[Hidden]:
         """What follows each hidden layer, before training."""
@@ -215,7 +215,7 @@ class Assembly(Parameters, ABC):
                 f"zeta_schedule={name} is a class; give an instance of it, {name}(), or "
                 f"one of the names {sorted(ZETA_SCHEDULES)}."
             )
-        schedule: Callable[[int, int], float] = _member(
+        schedule: Callable[[int, int], float] = member_of(
             ZETA_SCHEDULES, self.zeta_schedule, zeta=self.zeta, zeta_max=self.zeta
         )
         if type(schedule) in ZETA_SCHEDULES.values():
@@ -308,7 +308,7 @@ class Assembly(Parameters, ABC):
     def _initializer(self, after: Activation | None) -> Initializer:
         if self.init == "auto":
             return INITIALIZERS[after.initializer if after else "xavier_uniform"]()
-        initializer: Initializer = _member(INITIALIZERS, self.init)
+        initializer: Initializer = member_of(INITIALIZERS, self.init)
         return initializer
 
     def _fitted_network(self) -> Network:
@@ -393,7 +393,7 @@ class Assembly(Parameters, ABC):
         pruning = self.pruning
         return Evolution(
             growth=self._growth(),
-            pruning=None if pruning is None else _member(PRUNINGS, pruning),
+            pruning=None if pruning is None else member_of(PRUNINGS, pruning),
             zeta_schedule=self._zeta_schedule(),
             n_epochs=self._n_epochs,
             every=None if self.evolve_every == "epoch" else int(self.evolve_every),
@@ -405,7 +405,7 @@ class Assembly(Parameters, ABC):
     def _growth(self) -> Growth | list[Growth]:
         """The growth rule, or one for each layer of connections."""
         if not isinstance(self.growth, (list, tuple)):
-            rule: Growth = _member(GROWTHS, self.growth, gamma=self.gamma)
+            rule: Growth = member_of(GROWTHS, self.growth, gamma=self.gamma)
             return rule
         n_layers = len(self._layer_sizes()) - 1
         members = _per_layer("growth", self.growth, n_layers, CONNECTIONS)
@@ -415,7 +415,7 @@ class Assembly(Parameters, ABC):
                     f"growth={self.growth!r} has {member!r}; allowed are instances of "
                     f"Growth and the names {sorted(GROWTHS)}."
                 )
-        return [_member(GROWTHS, member, gamma=self.gamma) for member in members]
+        return [member_of(GROWTHS, member, gamma=self.gamma) for member in members]
 
     def _n_features_to_select(self) -> int | None:
         """The number of features to select, None for no selection."""

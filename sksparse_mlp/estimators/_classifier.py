@@ -363,8 +363,9 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             ) from error
         return X, y
 
-    def _take_targets(self, y: Any, *, continued: bool) -> None:
+    def _take_targets(self, y: Any, weights: np.ndarray, *, continued: bool) -> None:
         """Set the classes of fit, with warm_start those of the previous fit."""
+        y = y[weights > 0]
         multilabel = y.ndim == 2
         classes = np.arange(y.shape[1]) if multilabel else np.unique(y)
         if classes.size < 2:
@@ -381,8 +382,8 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
             )
         self.classes_, self.multilabel_ = classes, multilabel
 
-    def _take_known_classes(self, y: Any, classes: Any) -> None:
-        """Set the classes of partial_fit, which must hold all labels."""
+    def _take_known_classes(self, y: Any, weights: Any, classes: Any) -> None:
+        """Set the classes of partial_fit, which must hold all labels, whatever weighs."""
         if not hasattr(self, "classes_"):
             self.multilabel_ = y.ndim == 2
             if self.multilabel_ and classes is None:

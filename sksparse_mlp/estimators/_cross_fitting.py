@@ -33,6 +33,7 @@ from sksparse_mlp.estimators._search import (
 DESCRIPTION = (
     *("n_features_in_", "feature_names_in_"),
     *("classes_", "multilabel_", "_target_shape"),
+    *("target_mean_", "target_scale_", "target_range_"),
 )
 # On average, that weights can mean.
 MOST_REPETITIONS = 10
@@ -50,10 +51,9 @@ class Task:
         self._network = network = ensemble._network()
         self._configurations = ensemble._configurations()
         self.X, self.y, self._weights = network._validate(X, y, sample_weight, reset=True)
-        positive = self._weights > 0
-        network._take_targets(self.y[positive], continued=False)
+        network._take_targets(self.y, self._weights, continued=False)
         self._samples = self._samples_of(network)
-        self._limits = ensemble._limits(self._samples.y[self._samples.rows])
+        self._limits = ensemble._limits(network)
         state = ensemble.random_state
         random_state = check_random_state(network.random_state if state is None else state)
         limit = np.iinfo(np.int32).max
@@ -92,11 +92,11 @@ class Task:
                 "learning_rate_init, or scale the features (StandardScaler)."
             )
         return {
-            **description(self._network),
             "estimators_": [member.publish() for member in winner.members],
             **searched(results_of(self._teams), self._teams.index(winner)),
             "history_": winner.curve,
-            "target_range_": self._limits,
+            "target_range_": None,
+            **description(self._network),
             **self._blended(winner),
             **self._refitted(winner),
         }
@@ -204,12 +204,13 @@ class Task:
         samples = (
             self._samples_of(network) if "class_weight" in parameters else self._samples
         )
-        return Member(network, samples, *fold, self.workers, self._limits)
+        return Member(network, samples, *fold, self.workers)
 
     def _new_judge(self, sample_weight: np.ndarray | None) -> Judge:
         ensemble, samples, rows = self._ensemble, self._samples, self._counting
         if ensemble.scoring in (None, "loss"):
             return LossJudge(self._network._loss(), samples.y, samples.weights, rows)
+        self._network._check_scorable(samples.y[rows], ensemble.scoring)
         stand_in = self._network._stand_in
         return ScorerJudge(ensemble.scoring, stand_in, self.X, self.y, sample_weight, rows)
 
@@ -219,11 +220,11 @@ class Task:
         weights = weights_of(samples)
         self._linear, parts = [], []
         for train, test in self._folds:
-            model = ensemble._linear_model(self._network)
             # Routing lets weights through OneVsRestClassifier.
             with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
                 warnings.simplefilter("ignore")
-                model.fit(self.X[train], samples.y[train], sample_weight=weights[train])
+                part = self.X[train], samples.y[train], weights[train]
+                model = ensemble._fit_linear(self._network, *part)
             arrays = map(np.ascontiguousarray, ensemble._linear_arrays(model))
             model = ensemble._linear_restored(self._network, *arrays)
             self._linear.append(model)

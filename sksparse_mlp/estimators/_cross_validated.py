@@ -125,7 +125,6 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     """
 
     estimators_: list[Any]
-    target_range_: np.ndarray | None
     _parameter_constraints: dict[str, Any] = {
         "estimator": [None, HasMethods(["fit", "set_params"])],
         "param_grid": [None, dict, list],
@@ -186,13 +185,17 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
     def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
         """Refuse targets that member k cannot learn from."""
 
-    def _limits(self, y: np.ndarray) -> np.ndarray | None:
-        """Lowest and highest predictions of each output, None without limits."""
+    def _limits(self, network: Any) -> np.ndarray | None:
+        """Lowest and highest predictions of each of its outputs, None without limits."""
         return None
 
     @abstractmethod
     def _linear_model(self, network: Any) -> Any:
         """An unfitted linear model."""
+
+    def _fit_linear(self, network: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Any:
+        """A linear model of these samples."""
+        return self._linear_model(network).fit(X, y, sample_weight=weights)
 
     @abstractmethod
     def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -393,18 +396,17 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         columns: dict[str, list[Any]],
         best: int,
         history: list[dict[str, Any]],
-        target_range: np.ndarray | None,
         oof_predictions: np.ndarray,
         oof_score: float,
     ) -> dict[str, Any]:
         """All that is fitted, of what was kept of it; columns are of `cv_results_`."""
         return {
+            "target_range_": None,
             **description(estimators[0]),
             **searched(results(**columns), best),
             "estimators_": estimators,
             "linear_estimators_": linear,
             "history_": history,
-            "target_range_": target_range,
             "oof_predictions_": oof_predictions,
             "oof_score_": oof_score,
         }
@@ -417,11 +419,11 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         """What member k predicts, with the linear model of its fold."""
         network = self.estimators_[k]
         outputs = network._outputs(X)
-        own = within(self.target_range_, network._loss().predictions(outputs))
+        own: np.ndarray = network._loss().predictions(outputs)
         if self.linear_estimators_ is None:
             return own
         linear = self._linear_predictions(self.linear_estimators_[k], X)
-        linear = within(self.target_range_, linear)
+        linear = within(self._limits(network), linear)
         return blend(self.network_share_, own, linear).astype(outputs.dtype)
 
     def _mean_prediction(self, X: Any) -> np.ndarray:

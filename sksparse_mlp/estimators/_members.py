@@ -11,7 +11,7 @@ from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.training import Patience
 from sksparse_mlp.core.workers import Workers
-from sksparse_mlp.estimators._judging import Verdict, within
+from sksparse_mlp.estimators._judging import Verdict
 
 
 class Member:
@@ -26,8 +26,6 @@ class Member:
     train, left_out : ndarray of intp
         Rows to learn from and rows to predict.
     workers : Workers
-    limits : ndarray of shape (2, n_outputs) or None
-        Of its predictions.
     """
 
     def __init__(
@@ -37,11 +35,10 @@ class Member:
         train: np.ndarray,
         left_out: np.ndarray,
         workers: Workers,
-        limits: np.ndarray | None = None,
     ):
         self.estimator = estimator
         self.left_out = left_out
-        self._X, self._workers, self._limits = samples.X, workers, limits
+        self._X, self._workers = samples.X, workers
         run = estimator._prepare_fit(replace(samples, rows=train), continued=False)
         self._n_rows, self._training = run.samples.rows.size, run.training
         # Training ends with what all members lose together, and not with this one's loss.
@@ -71,7 +68,8 @@ class Member:
             self.estimator._record(record)
         network = self._training.network
         logits = network.logits(self._X, self.left_out, self._workers)
-        return within(self._limits, network.loss.predictions(logits))
+        predictions: np.ndarray = network.loss.predictions(logits)
+        return predictions
 
     def keep(self) -> None:
         """Remember the network as it is."""

@@ -65,11 +65,12 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         Share of the possible connections of all layers together that exist.
     history_ : list of dict
         One record per epoch: ``epoch`` (from 0), ``loss`` (with "liset" that of the
-        network and its shortcuts), ``zeta``, ``learning_rate``, ``slopes``,
-        ``n_connections`` and ``n_inputs`` (connections and input neurons in use at its
-        end), ``seconds``, ``validation_loss`` (without penalty) and ``validation_score``
-        where there are validation samples, what `record` asks
-        for, and of the evolution in or after the epoch ``n_pruned``, ``n_grown``,
+        network and its shortcuts), ``data_loss`` (without penalty), ``zeta``,
+        ``learning_rate``, ``slopes``, ``n_connections`` and ``n_inputs`` (connections and
+        input neurons in use at its end), ``seconds``, ``validation_loss`` (without
+        penalty) and ``validation_score`` where there are validation samples, what
+        `record` asks for, and of the evolution in or after the epoch ``n_pruned``,
+        ``n_grown``,
         ``turnover`` (grown connections as a share of all) and ``evolution_seconds``.
     loss_curve_ : list of float
         Mean loss of each epoch, with the L2 penalty.
@@ -129,8 +130,8 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         """Samples and targets, checked; with ``reset`` features may be other ones."""
 
     @abstractmethod
-    def _take_targets(self, y: Any, *, continued: bool) -> None:
-        """Set the attributes that describe the targets of fit."""
+    def _take_targets(self, y: Any, weights: np.ndarray, *, continued: bool) -> None:
+        """Set the attributes that describe the targets that weigh anything."""
 
     @abstractmethod
     def _check_targets(self, y: Any) -> None:
@@ -152,6 +153,9 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
     @abstractmethod
     def _decoded(self, y: np.ndarray) -> np.ndarray:
         """What `_encoded` was made of."""
+
+    def _check_scorable(self, y: np.ndarray, scoring: Any) -> None:
+        """Refuse encoded targets that a scorer cannot judge."""
 
     @abstractmethod
     def _stand_in(self, predictions: np.ndarray) -> Any:
@@ -201,7 +205,7 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
             data = X, y, weights = trainee._validate(
                 X, y, sample_weight, reset=not continued
             )
-            trainee._take_targets(y[weights > 0], continued=continued)
+            trainee._take_targets(y, weights, continued=continued)
             validation = trainee._validation(X_val, y_val, sample_weight_val, X.dtype)
             trainee._run = trainee._prepare_fit(
                 trainee._samples(*data), validation, continued=continued
@@ -213,11 +217,11 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         return self
 
     def _one_pass(
-        self, X: Any, y: Any, sample_weight: Any, take_targets: Callable[[Any], None]
+        self, X: Any, y: Any, sample_weight: Any, take_targets: Callable[[Any, Any], None]
     ) -> None:
-        """Train for one pass over the samples; ``take_targets`` gets those validated."""
+        """Train for one pass; ``take_targets`` gets the targets and weights validated."""
         data = self._validate(X, y, sample_weight, reset=not hasattr(self, "coefs_"))
-        take_targets(data[1])
+        take_targets(*data[1:])
         samples = self._samples(*data)
         training = self._prepare_partial_fit(samples)
         with Workers(self.n_jobs) as workers, workers.interrupts_put_off():
@@ -233,7 +237,12 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         weights = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
+        weights[~self._has_target(y)] = 0
         return X, y, weights
+
+    def _has_target(self, y: np.ndarray) -> np.ndarray:
+        """Which samples have a target at all."""
+        return np.ones(len(y), bool)
 
     def _samples(self, X: Any, y: Any, weights: np.ndarray) -> Samples:
         """The samples as training takes them; what weighs nothing is left out."""
@@ -328,6 +337,7 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         """The score of predictions for the validation samples."""
         scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
         X, weights = validation.X[validation.rows], validation.weights[validation.rows]
+        self._check_scorable(validation.y[validation.rows], self.scoring)
         y = self._decoded(validation.y[validation.rows])
         weighted = {} if (weights == 1).all() else {"sample_weight": weights}
         return lambda predictions: float(
@@ -442,8 +452,8 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         return (
             f"Training stopped after {self.n_iter_} epochs: the loss or a weight is no "
             "longer finite; the network is as that epoch began. Lower learning_rate_init "
-            f"(now {self.learning_rate_init}), or scale the features and any numeric "
-            f"targets (StandardScaler){other}."
+            f"(now {self.learning_rate_init}), or scale the features (StandardScaler)"
+            f"{other}."
         )
 
     def _attributes(self, training: Training) -> dict[str, Any]:

@@ -140,9 +140,21 @@ class TargetPredictor(Predictor):
     $notes
     """
 
-    def __init__(self, network: Network, target_shape: tuple[int, ...]):
+    def __init__(
+        self,
+        network: Network,
+        target_shape: tuple[int, ...],
+        mean: np.ndarray,
+        scale: np.ndarray,
+    ):
         super().__init__(network)
-        self._target_shape = target_shape
+        self._scaling = target_shape, mean, scale
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_target_shape" in state:
+            # Version 0.1.0 took targets as they are.
+            self._scaling = state["_target_shape"], np.zeros(1), np.ones(1)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Predict targets.
@@ -165,7 +177,16 @@ class TargetPredictor(Predictor):
         TypeError
             If X is a sparse matrix.
         """
-        return self._outputs(X).reshape(-1, *self._target_shape)
+        return rescaled(self._loss.predictions(self._outputs(X)), *self._scaling)
+
+
+def rescaled(
+    values: np.ndarray, shape: tuple[int, ...], mean: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Targets as the user has them, from what networks see of them."""
+    targets: np.ndarray = (values * scale + mean).astype(values.dtype)
+    shaped: np.ndarray = targets.reshape(-1, *shape)
+    return shaped
 
 
 def decoded(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:

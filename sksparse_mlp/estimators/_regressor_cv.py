@@ -41,9 +41,11 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
         all did.
     oof_score_ : float
         R2 of these.
+    target_mean_, target_scale_ : ndarray of shape (n_outputs,)
+        What the members take from targets and divide them by.
     target_range_ : ndarray of shape (2, n_outputs)
-        Lowest and highest target of the training. No member predicts beyond: a sample far
-        from all others would else be predicted by a line that goes on and on.
+        Lowest and highest target of the training, which limit predictions as they limit
+        those of `SparseMLPRegressor`.
     $attributes
 
     See Also
@@ -66,8 +68,8 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
     >>> from sksparse_mlp import SparseMLPRegressorCV
     >>> X, y = load_diabetes(return_X_y=True)
     >>> X = scale(X)
-    >>> reg = SparseMLPRegressorCV(random_state=0).fit(X[:300], y[:300] / 100)
-    >>> reg.score(X[300:], y[300:] / 100) > 0.4
+    >>> reg = SparseMLPRegressorCV(random_state=0).fit(X[:300], y[:300])
+    >>> reg.score(X[300:], y[300:]) > 0.4
     True
     """
 
@@ -105,11 +107,24 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
     def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
         """Any targets will do."""
 
-    def _limits(self, y: np.ndarray) -> np.ndarray:
-        return np.stack([y.min(axis=0), y.max(axis=0)])
+    def _limits(self, network: Any) -> np.ndarray:
+        limits: np.ndarray = network._loss().limits
+        return limits
 
     def _linear_model(self, network: Any) -> Any:
         return Ridge(tol=TOL)
+
+    def _fit_linear(self, network: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Any:
+        known = ~np.isnan(y)
+        if known.all():
+            return super()._fit_linear(network, X, y, weights)
+        # Each target of the samples that have it; else its centre is all that is known.
+        coef, intercept = np.zeros((y.shape[1], X.shape[1])), np.zeros(y.shape[1])
+        for k in np.flatnonzero(known.any(axis=0)):
+            rows = known[:, k]
+            model = super()._fit_linear(network, X[rows], y[rows, k], weights[rows])
+            coef[k], intercept[k] = model.coef_, model.intercept_
+        return self._linear_restored(network, coef, intercept)
 
     def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
         return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)

@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from sksparse_mlp.core.losses import r2
 from sksparse_mlp.estimators._predictor import decoded
 
 
@@ -55,3 +57,13 @@ class TargetPredictions(RegressorMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         return self.predictions
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2 of the targets that are numbers."""
+        y = np.asarray(y.toarray() if sparse.issparse(y) else y)
+        if y.dtype.kind != "f" or not np.isnan(y).any():
+            return float(super().score(X, y, sample_weight))
+        known = ~np.isnan(y.reshape(len(y), -1)).all(axis=1)
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        y, predicted = (p[known].reshape(known.sum(), -1) for p in (y, self.predictions))
+        return r2(y, predicted, weights[known])

@@ -40,6 +40,8 @@ MEASURED = ("loss", "zeta", "learning_rate", "turnover", "seconds", "evolution_s
 # What the description of a run has, beside its arrays.
 DATA = ("X", "y", "sample_weight")
 RUN = ("parameters", "data", "start", "finished", "diverged")
+# What metadata of a regressor have of the scale of its targets.
+SCALING = ("target_mean_", "target_scale_", "target_range_")
 # Added since.
 PACKAGE = "package"
 
@@ -99,7 +101,8 @@ def fitted_arrays(estimator: Any) -> dict[str, np.ndarray]:
 def _description_of_targets(estimator: Any) -> dict[str, Any]:
     """What the metadata say of the targets, under one of these names."""
     if isinstance(estimator, RegressorMixin):
-        return {"target_shape": list(estimator._target_shape)}
+        scaling = {name: getattr(estimator, name).tolist() for name in SCALING}
+        return {"target_shape": list(estimator._target_shape), **scaling}
     if estimator.multilabel_:
         return {"n_labels": len(estimator.classes_)}
     return {"classes_are_objects": np.asarray(estimator.classes_).dtype.kind == "O"}
@@ -278,13 +281,14 @@ def _metadata(cls: type[Any], reader: Reader) -> dict[str, Any]:
     metadata: dict[str, Any] = reader.json("metadata", dict)
     if metadata.get("estimator") != cls.__name__:
         raise ValueError(f"it is a {metadata.get('estimator')!r:.100}")
-    of_class = ["classes_are_objects", "n_labels"]
+    of_class = [["classes_are_objects"], ["n_labels"]]
     if issubclass(cls, RegressorMixin):
-        of_class = ["target_shape"]
-    if not any(set(metadata) == {"estimator", "n_iter", name} for name in of_class):
+        # What version 0.1.0 wrote has the first alone.
+        of_class = [["target_shape", *SCALING], ["target_shape"]]
+    if not any(set(metadata) == {"estimator", "n_iter", *names} for names in of_class):
         raise ValueError(
             f"metadata has {list(metadata)}, but estimator, n_iter and "
-            f"{' or '.join(of_class)} are needed"
+            f"{' or '.join(map(', '.join, of_class))} are needed"
         )
     return metadata
 
@@ -299,6 +303,7 @@ def _take_targets(estimator: Any, reader: Reader, metadata: dict[str, Any]) -> N
         if not (shape == [] or shape == [n_outputs]):
             raise ValueError(f"target_shape {shape!r:.100} does not fit the outputs")
         estimator._target_shape = tuple(shape)
+        _take_scaling(estimator, metadata, n_outputs)
         return
     estimator.multilabel_ = "n_labels" in metadata
     if estimator.multilabel_:
@@ -306,6 +311,36 @@ def _take_targets(estimator: Any, reader: Reader, metadata: dict[str, Any]) -> N
         estimator.classes_ = np.arange(n_labels)
     else:
         estimator.classes_ = _classes(reader, metadata["classes_are_objects"])
+
+
+def unscaled(n_outputs: int) -> tuple[np.ndarray, ...]:
+    """What `SCALING` names for targets that are taken as they are."""
+    limits = np.full((2, n_outputs), [[-math.inf], [math.inf]])
+    return np.zeros(n_outputs), np.ones(n_outputs), limits
+
+
+def _take_scaling(estimator: Any, metadata: dict[str, Any], n_outputs: int) -> None:
+    """Set how a regressor scales its targets; without that it does not."""
+    for name, values in zip(SCALING, unscaled(n_outputs), strict=True):
+        given = metadata.get(name, values.tolist())
+        setattr(estimator, name, _floats(given, name, values.shape))
+    lowest, highest = estimator.target_range_
+    if not ((estimator.target_scale_ > 0).all() and (lowest <= highest).all()):
+        raise ValueError("target_scale or target_range are none of any targets")
+
+
+def _floats(given: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of JSON as an array of this shape, which is known beforehand."""
+    rows = given if len(shape) == 2 else [given]
+    right = isinstance(rows, list) and all(
+        isinstance(row, list)
+        and len(row) == shape[-1]
+        and all(_is_number(value) and not math.isnan(value) for value in row)
+        for row in rows
+    )
+    if not right or (len(shape) == 2 and len(rows) != shape[0]):
+        raise ValueError(f"{name} is {given!r:.100}, not numbers of shape {shape}")
+    return np.array(given, np.float64).reshape(shape)
 
 
 def unfitted(cls: type[Any], parameters: dict[Any, Any]) -> Any:

@@ -47,8 +47,6 @@ def exported_ensemble(ensemble: Any) -> dict[str, np.ndarray]:
         "history": text_array(list(ensemble.history_)),
         "oof_predictions": ensemble.oof_predictions_,
     }
-    if ensemble.target_range_ is not None:
-        arrays["target_range"] = ensemble.target_range_
     for k, network in enumerate(ensemble.estimators_):
         arrays |= _behind(f"members/{k}/", fitted_arrays(network))
     for k, model in enumerate(ensemble.linear_estimators_ or []):
@@ -112,7 +110,6 @@ def _ensemble(cls: type[Any], reader: Reader) -> Any:
             columns={name: [r[name] for r in records] for name in SEARCHED},
             best=best,
             history=[_verdict(record) for record in reader.json("history", list)],
-            target_range=_target_range(ensemble, members[0], reader),
             oof_predictions=_predictions(reader, members[0]),
             oof_score=_number(metadata["oof_score"], "oof_score"),
         )
@@ -202,16 +199,6 @@ def _number(value: Any, name: str) -> float:
     if type(value) is not float:
         raise ValueError(f"{name} is {value!r:.100}, which is no float")
     return value
-
-
-def _target_range(ensemble: Any, network: Any, reader: Reader) -> np.ndarray | None:
-    """Lowest and highest predictions, of an ensemble that has such."""
-    if not reader.has("target_range"):
-        return None
-    limits = reader.floats("target_range", None, (2, network._n_outputs()))
-    if (limits[0] > limits[1]).any():
-        raise ValueError("target_range has limits in the wrong order")
-    return limits
 
 
 def _predictions(reader: Reader, network: Any) -> np.ndarray:

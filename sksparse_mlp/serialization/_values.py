@@ -16,12 +16,14 @@ import numpy as np
 from sksparse_mlp._sklearn import BaseEstimator
 from sksparse_mlp.activations import ACTIVATIONS
 from sksparse_mlp.initializers import INITIALIZERS
+from sksparse_mlp.losses import LOSSES
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 from sksparse_mlp.topology import GROWTHS, PRUNINGS
 
 FAMILIES: list[dict[str, Any]] = [
     ACTIVATIONS,
     INITIALIZERS,
+    LOSSES,
     ZETA_SCHEDULES,
     GROWTHS,
     PRUNINGS,
@@ -37,7 +39,7 @@ COSTS = {",": 33, "[": 56, "{": 200}
 KINDS = "biufU"
 LARGEST_CODE_POINT = 0x10FFFF
 # Parameters that are newer than the format of the arrays.
-LATER = ("density", "scoring")
+LATER = ("density", "scoring", "loss", "quantile")
 ALLOWED = (
     "None, numbers, strings, lists, tuples, dicts, NumPy numbers and arrays, RandomState "
     "instances, and instances of the classes of this package's families"

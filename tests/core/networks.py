@@ -14,19 +14,26 @@ from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
     MultilabelCrossEntropy,
     SoftmaxCrossEntropy,
-    SquaredError,
+    TargetLoss,
 )
 from sksparse_mlp.core.network import Dropout, Network
 from sksparse_mlp.core.workers import ALONE, Member, Workers
 from sksparse_mlp.initializers import HeNormal
+from sksparse_mlp.losses import LOSSES
 from sksparse_mlp.schedules import Constant
 from sksparse_mlp.topology import RandomGrowth
 
+# Losses of numbers, one of each of the family.
+OF_TARGETS = {
+    name: TargetLoss(cls(), np.full((2, 1), [[-np.inf], [np.inf]]))
+    for name, cls in LOSSES.items()
+}
+SQUARED_ERROR = OF_TARGETS["squared_error"]
 N_OUTPUTS = {
     SoftmaxCrossEntropy: 3,
     LogisticCrossEntropy: 1,
     MultilabelCrossEntropy: 3,
-    SquaredError: 1,
+    **dict.fromkeys(OF_TARGETS.values(), 1),
 }
 EPSILONS = {"sparse": 1.8, "full": 1e6}
 # Whole vectors of float64.
@@ -118,8 +125,9 @@ def random_targets(loss, size, rng, n_outputs=None):
     n_outputs = N_OUTPUTS[loss] if n_outputs is None else n_outputs
     if loss is MultilabelCrossEntropy:
         return rng.integers(2, size=(size, n_outputs), dtype=np.int8)
-    if loss is SquaredError:
-        return rng.standard_normal((size, n_outputs))
+    if isinstance(loss, TargetLoss):
+        y = rng.standard_normal((size, n_outputs))
+        return np.exp(y) if loss.link == "exp" else y
     return rng.integers(max(2, n_outputs), size=size)
 
 

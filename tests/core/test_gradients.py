@@ -21,7 +21,7 @@ from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
     MultilabelCrossEntropy,
     SoftmaxCrossEntropy,
-    SquaredError,
+    TargetLoss,
 )
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.workers import Workers
@@ -40,8 +40,8 @@ def new_samples(n_samples=23, dtype=np.float64, loss=LogisticCrossEntropy):
 
 def losses_of(loss, logits, y):
     """The loss of each sample."""
-    if loss is SquaredError:
-        return ((logits - y) ** 2).mean(axis=1) / 2
+    if isinstance(loss, TargetLoss):
+        return loss.losses_of(y, loss.predictions(logits))
     if loss is MultilabelCrossEntropy:
         return -special.log_expit(np.where(y, logits, -logits)).sum(axis=1)
     if loss is LogisticCrossEntropy:

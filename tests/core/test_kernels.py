@@ -178,6 +178,14 @@ def logistic_arguments(rng, dtype, batch):
 def squared_error_arguments(rng, dtype, batch):
     arguments = loss_arguments(rng, dtype, batch, n_classes=1 + batch % 4)
     y = rng.standard_normal((150, len(arguments["z"]))).astype(dtype)
+    y[rng.random(y.shape) < 0.2] = np.nan
+    return arguments | {"y": y, "delta": 0.7, "above": 0.2, "below": 0.8}
+
+
+def poisson_arguments(rng, dtype, batch):
+    arguments = squared_error_arguments(rng, dtype, batch)
+    # Many zeros, and as many of what is missing.
+    y = np.floor(np.exp(arguments["y"]))
     return arguments | {"y": y}
 
 
@@ -361,6 +369,9 @@ ARGUMENTS = {
     "softmax_cross_entropy": softmax_arguments,
     "logistic_cross_entropy": logistic_arguments,
     "squared_error": squared_error_arguments,
+    "huber_error": squared_error_arguments,
+    "pinball_error": squared_error_arguments,
+    "poisson_deviance": poisson_arguments,
     "gather_dense": gather_arguments,
     "gather_csr": gather_arguments,
     "merge_pattern": topology_arguments,

@@ -5,6 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from networks import SQUARED_ERROR
 from scipy import special
 from sklearn.metrics import accuracy_score, r2_score
 
@@ -12,7 +13,7 @@ from sksparse_mlp.core.losses import (
     LogisticCrossEntropy,
     MultilabelCrossEntropy,
     SoftmaxCrossEntropy,
-    SquaredError,
+    TargetLoss,
 )
 
 LOSSES = [SoftmaxCrossEntropy, LogisticCrossEntropy]
@@ -203,7 +204,7 @@ def test_squared_error_is_that_of_many_digits(dtype, n_outputs, size):
     rng = np.random.default_rng(0)
     outputs, y = (size * rng.standard_normal((2, 30, n_outputs))).astype(dtype)
     weights = rng.exponential(size=30).astype(dtype)
-    losses, gradient = value_and_gradient(SquaredError, outputs, y, weights)
+    losses, gradient = value_and_gradient(SQUARED_ERROR, outputs, y, weights)
     for k in range(30):
         # Rounded once, as two numbers of the dtype cannot but be subtracted.
         errors = [mpmath.mpf(float(error)) for error in outputs[k] - y[k]]
@@ -217,7 +218,7 @@ def test_squared_error_is_that_of_many_digits(dtype, n_outputs, size):
 
 def test_squared_error_of_large_float32_does_not_overflow():
     outputs, y = np.full((2, 1), 1e30, np.float32), np.full((2, 1), -1e30, np.float32)
-    losses, gradient = value_and_gradient(SquaredError, outputs, y, np.ones(2, np.float32))
+    losses, gradient = value_and_gradient(SQUARED_ERROR, outputs, y, np.ones(2, np.float32))
     np.testing.assert_allclose(losses, 2e60, rtol=1e-6)
     np.testing.assert_allclose(gradient, 2e30, rtol=1e-6)
 
@@ -233,7 +234,7 @@ def test_r2_is_that_of_scikit_learn(dtype, n_outputs):
     weights = rng.exponential(size=40).astype(dtype)
     for predicted in (y + noise, y, np.zeros_like(y)):
         expected = r2_score(y, predicted, sample_weight=weights)
-        assert SquaredError.score(y, predicted, weights) == pytest.approx(expected)
+        assert TargetLoss.score(y, predicted, weights) == pytest.approx(expected)
 
 
 def test_r2_of_constant_targets_is_that_of_scikit_learn():
@@ -241,16 +242,16 @@ def test_r2_of_constant_targets_is_that_of_scikit_learn():
     near = y + np.array([0.0, 0.5])
     for predicted in (y, near, near + 1):
         expected = r2_score(y, predicted)
-        assert SquaredError.score(y, predicted, weights) == expected
+        assert TargetLoss.score(y, predicted, weights) == expected
 
 
 def test_r2_of_one_sample_is_undefined():
-    assert math.isnan(SquaredError.score(np.ones((1, 1)), np.ones((1, 1)), np.ones(1)))
+    assert math.isnan(TargetLoss.score(np.ones((1, 1)), np.ones((1, 1)), np.ones(1)))
 
 
 def test_r2_of_overflowing_errors_is_minus_infinity():
     y = np.array([[0.0], [1.0]])
-    assert SquaredError.score(y, y + 1e200, np.ones(2)) == -math.inf
+    assert TargetLoss.score(y, y + 1e200, np.ones(2)) == -math.inf
 
 
 @pytest.mark.parametrize("shape", [(50,), (50, 3)])

@@ -88,7 +88,7 @@ def test_both_ways_agree_for_every_activation(name, norm):
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("loss", N_OUTPUTS, ids=lambda loss: loss.__name__)
+@pytest.mark.parametrize("loss", N_OUTPUTS, ids=str)
 def test_both_ways_agree_for_every_loss(loss, dtype, container):
     network = new_network("all_relu", loss, dtype=dtype)
     assert_both_ways_agree(new_samples(loss, dtype, container), network)

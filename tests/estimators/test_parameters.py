@@ -9,7 +9,7 @@ from sksparse_mlp.estimators._parameters import Parameters
 
 NETWORKS = [SparseMLPClassifier, SparseMLPRegressor]
 # Parameters that a network has beside those that all share.
-OWN = {SparseMLPClassifier: {"class_weight"}, SparseMLPRegressor: set()}
+OWN = {SparseMLPClassifier: {"class_weight"}, SparseMLPRegressor: {"loss", "quantile"}}
 by_network = pytest.mark.parametrize("cls", NETWORKS)
 
 
