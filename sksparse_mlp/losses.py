@@ -1,8 +1,7 @@
 """Losses of regression: what predictions of numbers are judged by, and are predictions of.
 
 A loss is a cloneable parameter holder. Networks see targets less a centre and divided by
-a scale, which the loss chooses, and losses are those of such targets. A new loss is one
-class and one line of :data:`LOSSES`.
+a scale, which the loss chooses. A new loss is one class and one line of :data:`LOSSES`.
 """
 
 from numbers import Real
@@ -29,6 +28,8 @@ class RegressionLoss(BaseEstimator):
         What makes predictions of the outputs of the network.
     code : int
         What compiled updates know the class by.
+    degree : int
+        The power of the targets' unit that losses have.
 
     Examples
     --------
@@ -40,6 +41,7 @@ class RegressionLoss(BaseEstimator):
     _parameter_constraints: dict[str, Any] = {}
     link = "identity"
     code = 0
+    degree = 1
 
     @property
     def constants(self) -> tuple[float, float]:
@@ -128,6 +130,7 @@ class SquaredError(RegressionLoss):
     """
 
     code = kernels.SQUARED
+    degree = 2
 
     def value_and_gradient(self, *arguments: Any) -> None:
         kernels.squared_error(*arguments)
@@ -242,6 +245,7 @@ class Huber(RegressionLoss):
         "delta": [Interval(Real, 0, None, closed="neither")]
     }
     code = kernels.HUBER
+    degree = 2
 
     def __init__(self, delta: float = 1.35):
         self.delta = delta

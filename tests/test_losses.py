@@ -110,7 +110,7 @@ def test_huber_is_between_squared_and_absolute():
 
 
 @by_loss
-def test_history_has_the_loss_of_scaled_targets(reg, counts, loss):
+def test_history_has_the_loss_in_units_of_the_targets(reg, counts, loss):
     X, y = counts
     params = {"alpha": 0.5, "learning_rate_init": 1e-12, "max_iter": 1, "zeta": 0}
     model = reg(loss=loss, **params).fit(X, y)
@@ -118,7 +118,12 @@ def test_history_has_the_loss_of_scaled_targets(reg, counts, loss):
     model.target_range_ = np.array([[-np.inf], [np.inf]])
     lowest = 1e-9 if loss == "poisson" else -np.inf
     scaled = [(v - model.target_mean_) / model.target_scale_ for v in (y, model.predict(X))]
-    expected = METRICS[loss](scaled[0], np.maximum(scaled[1], lowest))
+    unit = model.target_scale_[0] ** LOSSES[loss].degree
+    expected = unit * METRICS[loss](scaled[0], np.maximum(scaled[1], lowest))
+    if loss != "huber":
+        assert expected == pytest.approx(
+            METRICS[loss](y, np.maximum(model.predict(X), lowest * model.target_scale_[0]))
+        )
     record = model.history_[0]
     assert record["data_loss"] == pytest.approx(expected, rel=1e-6)
     squares = sum((coef.data**2).sum() for coef in model.coefs_)
@@ -126,7 +131,7 @@ def test_history_has_the_loss_of_scaled_targets(reg, counts, loss):
     sizes = [
         min(model._batch_size(), len(y) - k * model._batch_size()) for k in range(n_batches)
     ]
-    penalty = np.average([0.25 * squares / size for size in sizes], weights=sizes)
+    penalty = unit * np.average([0.25 * squares / size for size in sizes], weights=sizes)
     assert record["loss"] - record["data_loss"] == pytest.approx(penalty, rel=1e-6)
 
 
@@ -140,7 +145,9 @@ def test_scale_of_the_targets_changes_nothing_but_that_of_predictions(
     factor = 2.0 ** round(math.log2(factor))
     plain, scaled = (reg(loss=loss).fit(X, f * y) for f in (1, factor))
     assert_array_equal(scaled.predict(X), factor * plain.predict(X))
-    assert scaled.loss_curve_ == plain.loss_curve_
+    unit = factor ** LOSSES[loss].degree
+    assert_array_equal(scaled.loss_curve_, unit * np.array(plain.loss_curve_))
+    assert len(scaled.history_) == len(plain.history_)
 
 
 @by_loss
@@ -212,7 +219,8 @@ def test_loss_is_the_mean_over_targets_that_are_there(reg, regression):
     model = reg(**params).fit(X, both)
     model.target_range_ = np.array([[-np.inf], [np.inf]])
     errors = ((both - model.predict(X)) / model.target_scale_) ** 2 / 2
-    assert model.loss_ == pytest.approx(np.nanmean(errors, axis=1).mean(), rel=1e-6)
+    expected = np.nanmean(errors, axis=1).mean() * (model.target_scale_**2).mean()
+    assert model.loss_ == pytest.approx(expected, rel=1e-6)
 
 
 @by_loss

@@ -49,6 +49,7 @@ class CrossEntropy:
 
     score = staticmethod(accuracy)
     constants = 0.0, 0.0
+    unit = 1.0
 
     @classmethod
     def predictions(cls, logits: np.ndarray) -> np.ndarray:
@@ -169,12 +170,14 @@ class TargetLoss:
         `value_and_gradient`, `predictions` and `losses_of`.
     limits : ndarray of shape (2, n_outputs)
         Lowest and highest predictions.
+    unit : float
+        What the losses are to be multiplied by where somebody reads them.
     """
 
     score = staticmethod(r2)
 
-    def __init__(self, member: Any, limits: np.ndarray):
-        self.member, self.limits = member, limits
+    def __init__(self, member: Any, limits: np.ndarray, unit: float = 1.0):
+        self.member, self.limits, self.unit = member, limits, unit
         self.link, self.constants = member.link, member.constants
         self.value_and_gradient = member.value_and_gradient
 

@@ -271,7 +271,8 @@ class Training:
         """Enter the scores in the record; return what training should raise."""
         if self.records_train_score:
             record["train_score"] = self._score(samples, workers)
-        loss: float = record["loss"]
+        # Improvements are those of losses whatever the units of targets are.
+        loss: float = record["loss"] / self.network.loss.unit
         if validation is None:
             return -loss
         progress = self._validate(record, validation, workers)
@@ -286,7 +287,8 @@ class Training:
         logits = self.network.logits(validation.X, rows, workers)
         predictions = loss.predictions(logits)
         losses = loss.losses_of(y, loss.seen_of(y, predictions))
-        mean = record["validation_loss"] = float(np.average(losses, weights=weights))
+        mean = float(np.average(losses, weights=weights))
+        record["validation_loss"] = loss.unit * mean
         if self.criterion is None:
             record["validation_score"] = loss.score(y, loss.predict(logits), weights)
             return -mean
@@ -344,8 +346,9 @@ class Training:
             )
         )
         self.n_seen += rows.size
-        record["loss"] = loss / rows.size
-        record["data_loss"] = (loss - penalty) / rows.size
+        unit = self.network.loss.unit
+        record["loss"] = unit * (loss / rows.size)
+        record["data_loss"] = unit * ((loss - penalty) / rows.size)
         record |= {"learning_rate": rate, "slopes": self.network.slopes()}
         record |= {"n_connections": self.network.n_connections}
         record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}

@@ -143,7 +143,7 @@ class LossJudge(Judge):
         return seen
 
     def _score(self, seen: np.ndarray) -> float:
-        return -float(self._shares @ self._loss.losses_of(self._y, seen))
+        return -self._loss.unit * float(self._shares @ self._loss.losses_of(self._y, seen))
 
 
 class ScorerJudge(Judge):

@@ -83,10 +83,11 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
     mean over samples and the sum over targets. The `score` is the coefficient of
     determination R2, the mean over the targets.
 
-    Networks learn targets that are centred and divided by `target_scale_`, and losses in
-    `history_` are those of such targets: times the square of the scale, the squared error
-    is in the user's units. `fit` chooses centre and scale, `partial_fit` in its first
-    call.
+    Networks learn targets that are centred and divided by `target_scale_`, to whose losses
+    `alpha` and `tol` refer. Losses in `history_` are in the user's units: those of scaled
+    targets times the square of the scale (times the scale where losses are in proportion
+    to errors, and for "poisson"); with several targets its mean over these. `fit` chooses
+    centre and scale, `partial_fit` in its first call.
 
     Targets that are NaN are left out of the loss and of the score; samples without any
     other are left out altogether.
@@ -311,7 +312,9 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
 
     def _loss(self) -> TargetLoss:
         limits = (self.target_range_ - self.target_mean_) / self.target_scale_
-        return TargetLoss(self._member(), limits)
+        member = self._member()
+        unit = float(np.mean(self.target_scale_**member.degree))
+        return TargetLoss(member, limits, unit)
 
     def _member(self) -> RegressionLoss:
         member: RegressionLoss = member_of(LOSSES, self.loss, quantile=self.quantile)

@@ -101,7 +101,7 @@ def test_scores_are_those_of_the_left_out_predictions():
     X, y = diabetes()
     reg = regressor().fit(X, y)
     assert reg.oof_score_ == pytest.approx(r2_score(y, reg.oof_predictions_))
-    errors = ((y - reg.oof_predictions_) / reg.target_scale_) ** 2
+    errors = (y - reg.oof_predictions_) ** 2
     assert reg.best_score_ == pytest.approx(-0.5 * errors.mean())
 
 

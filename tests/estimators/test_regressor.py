@@ -98,6 +98,7 @@ def test_loss_is_half_of_the_mean_squared_error(reg, regression, n_targets):
     expected = (
         mean_squared_error((y - model.target_mean_) / model.target_scale_, scaled) / 2
     )
+    expected *= np.mean(model.target_scale_**2)
     assert model.loss_ == pytest.approx(expected, rel=1e-6)
 
 
