@@ -754,7 +754,7 @@ def assert_history(model, case):
     assert case.has_numbers or all(score >= 0 for score in scores)
     if model.early_stopping and records:
         scores = [r["validation_score"] for r in records if "validation_score" in r]
-        assert model.validation_scores_ == scores
+        assert (model.validation_scores_ or []) == scores
 
 
 def assert_predictions(model, case, X, y):

@@ -346,9 +346,9 @@ class Training:
             )
         )
         self.n_seen += rows.size
-        unit = self.network.loss.unit
-        record["loss"] = unit * (loss / rows.size)
-        record["data_loss"] = unit * ((loss - penalty) / rows.size)
+        scale = self.network.loss.unit
+        record["loss"] = scale * (loss / rows.size)
+        record["data_loss"] = scale * ((loss - penalty) / rows.size)
         record |= {"learning_rate": rate, "slopes": self.network.slopes()}
         record |= {"n_connections": self.network.n_connections}
         record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}
