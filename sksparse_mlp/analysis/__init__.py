@@ -14,6 +14,7 @@ from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
 from sksparse_mlp.analysis._plot._grid import GridDisplay
 from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
 from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
+from sksparse_mlp.analysis._plot._out_of_fold import OutOfFoldDisplay
 from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
 from sksparse_mlp.analysis._plot._slopes import SlopesDisplay
 from sksparse_mlp.analysis._plot._training_history import TrainingHistoryDisplay
@@ -36,6 +37,7 @@ __all__ = [
     "NodeActivity",
     "NodeActivityDisplay",
     "NodeClassifier",
+    "OutOfFoldDisplay",
     "PreActivationDisplay",
     "SlopesDisplay",
     "TrainingHistoryDisplay",

@@ -32,7 +32,7 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
     ----------
     estimator : SparseMLPClassifier, default=None
         The network; it is cloned. None takes one with ``learning_rate="cosine"``,
-        ``learning_rate_init=0.003`` and ``max_iter=100``, else with its defaults. Its
+        ``learning_rate_init=0.01`` and ``max_iter=60``, else with its defaults. Its
         `early_stopping` and `warm_start` mean nothing here.
 
     $parameters
@@ -141,7 +141,7 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
 
     def _default_estimator(self) -> SparseMLPClassifier:
         return SparseMLPClassifier(
-            learning_rate="cosine", learning_rate_init=0.003, max_iter=100
+            learning_rate="cosine", learning_rate_init=0.01, max_iter=60
         )
 
     def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:

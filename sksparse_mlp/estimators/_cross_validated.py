@@ -100,6 +100,8 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         ``score`` and ``share``.
     density_ : float
         Share of the possible connections of all members together that exist.
+    selection_frequencies_ : ndarray of shape (n_features_in_,)
+        Share of the members that kept each feature; only with `n_features_to_select`.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -310,6 +312,23 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
         """Share of the possible connections of all members together that exist."""
         check_is_fitted(self)
         return float(np.mean([network.density_ for network in self.estimators_]))
+
+    @property
+    def selection_frequencies_(self) -> np.ndarray:
+        """Share of the members that kept each feature, of shape (n_features_in_,).
+
+        Only of networks with `n_features_to_select`; how far members that saw other samples
+        agree says how much the choice is worth.
+        """
+        check_is_fitted(self)
+        members = self.estimators_
+        if not all(hasattr(network, "support_") for network in members):
+            raise AttributeError(
+                "There are selection_frequencies_ only of networks that select features: "
+                "give an estimator with n_features_to_select."
+            )
+        frequencies: np.ndarray = np.mean([each.support_ for each in members], axis=0)
+        return frequencies
 
     def member_predictions(self, X: Any) -> np.ndarray:
         """Predict by each member alone; their spread says how sure the ensemble is.

@@ -1,11 +1,11 @@
-"""The map of a grid's scores."""
+"""The map of a grid's scores, and the curve by which an epoch is chosen."""
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
 from sksparse_mlp import SparseMLPClassifier, SparseMLPClassifierCV
-from sksparse_mlp.analysis import GridDisplay
+from sksparse_mlp.analysis import GridDisplay, OutOfFoldDisplay
 
 
 def searched(grid):
@@ -45,3 +45,20 @@ def test_what_cannot_be_shown_is_refused():
         GridDisplay.from_estimator(searched(None))
     with pytest.raises(ValueError, match="slope"):
         GridDisplay.from_estimator(searched({"alpha": [1]}), rows="slope")
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_the_curve_has_every_verdict_and_the_epoch_chosen(linear):
+    X, y = load_iris(return_X_y=True)
+    network = SparseMLPClassifier((20, 10), epsilon=2, max_iter=8, random_state=0)
+    clf = SparseMLPClassifierCV(network, cv=2, linear=linear, random_state=0).fit(X, y)
+    display = OutOfFoldDisplay.from_estimator(clf)
+    epochs, scores = display.lines_["score"].get_data()
+    assert list(epochs) == [record["epoch"] for record in clf.history_]
+    assert list(scores) == [record["score"] for record in clf.history_]
+    np.testing.assert_array_equal(
+        display.best_.get_xydata(), [[clf.n_epochs_, clf.best_score_]]
+    )
+    blended = any(record["share"] < 1 for record in clf.history_)
+    assert len(display.axes_) == 1 + blended
+    assert blended <= linear

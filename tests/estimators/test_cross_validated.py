@@ -343,3 +343,16 @@ def test_a_class_of_one_sample_is_refused():
 def test_another_kind_of_network_is_refused():
     with pytest.raises(ValueError, match="SparseMLPClassifier"):
         SparseMLPClassifierCV(SparseMLPRegressor()).fit(*digits())
+
+
+def test_selection_frequencies_are_shares_of_the_members():
+    X, y = digits()
+    clf = classifier().fit(X, y)
+    assert not hasattr(clf, "selection_frequencies_")
+    network = SparseMLPClassifier(**FAST, n_features_to_select=10)
+    clf = SparseMLPClassifierCV(network, cv=3, random_state=0).fit(X, y)
+    supports = [member.support_ for member in clf.estimators_]
+    assert [support.sum() for support in supports] == [10] * 3
+    np.testing.assert_array_equal(clf.selection_frequencies_, np.mean(supports, axis=0))
+    copy = SparseMLPClassifierCV.from_arrays(clf.export_arrays())
+    np.testing.assert_array_equal(copy.selection_frequencies_, clf.selection_frequencies_)
