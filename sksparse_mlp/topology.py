@@ -14,6 +14,8 @@ from scipy.special import log_expit
 from sksparse_mlp._sklearn import BaseEstimator, Interval
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.layer import SparseLayer
+from sksparse_mlp.core.pairs import Pairs
+from sksparse_mlp.core.paths import Paths
 from sksparse_mlp.core.sampling import (
     sample_sorted,
     sample_weighted,
@@ -21,12 +23,17 @@ from sksparse_mlp.core.sampling import (
     to_ranks,
 )
 
-__all__ = ["GradientGrowth", "ImportancePruning", "LiSET", "RandomGrowth"]
+__all__ = [
+    "CannistraciHebbGrowth",
+    "CosineGrowth",
+    "GradientGrowth",
+    "ImportancePruning",
+    "LiSET",
+    "RandomGrowth",
+]
 
-# Positions whose gradients are computed at a time, of all and of candidates.
-BLOCK = 2**20
-CANDIDATES = 2**13
 _SCALE = [Interval(Real, 0, None, closed="left")]
+_CANDIDATES = Interval(Integral, 1, None, closed="left")
 
 
 def weakest(weights: np.ndarray, zeta: float) -> np.ndarray:
@@ -82,7 +89,10 @@ class Growth(BaseEstimator):
     - "skips": the strength of each input, an array of shape (n_in,), in a linear
       shortcut to the outputs that is trained beside the network (`LiSET`);
     - "gradient": the layer's inputs, of shape (n_in, batch), and the gradients at its
-      outputs, of shape (n_out, batch), for one batch.
+      outputs, of shape (n_out, batch), for one batch;
+    - "activations": the layer's inputs, of shape (n_in, batch), and what its outputs are
+      after their activation, of shape (n_out, batch), for one batch. Those of the last
+      layer are before the softmax.
     """
 
     signal: str | None = None
@@ -110,7 +120,7 @@ class Growth(BaseEstimator):
         rng : numpy.random.Generator
         signal : object, default=None
             What the rule's attribute ``signal`` names; without it all free positions
-            are equally likely.
+            are equally likely, unless the rule says otherwise.
         n_connections : int, default=None
             How many connections the layer shall have afterwards, if it has room for
             them; as many as before by default.
@@ -121,7 +131,7 @@ class Growth(BaseEstimator):
         """
         # What follows takes the memory of what no longer holds afterwards.
         layer.drop_transposed()
-        keep = _strongest(layer.weights, zeta)
+        keep = self.kept(layer, zeta, signal)
         n_kept = int(np.count_nonzero(keep))
         n_removed = layer.n_connections - n_kept
         wanted = layer.n_connections if n_connections is None else n_connections
@@ -132,6 +142,24 @@ class Growth(BaseEstimator):
             deviation = self.scale * np.sqrt(2 / layer.fan_in[rows])
             layer.weights[grown] = deviation * rng.standard_normal(grown.size)
         return n_removed, grown.size
+
+    def kept(self, layer: SparseLayer, zeta: float, signal: Any) -> np.ndarray:
+        """Choose what stays: all but the `weakest`, those that SET removes.
+
+        Parameters
+        ----------
+        layer : SparseLayer
+            The layer, from which nothing is removed yet.
+        zeta : float
+            Share of the connections to remove, in [0, 1).
+        signal : object
+            What the attribute ``signal`` names, or None.
+
+        Returns
+        -------
+        ndarray of shape (n_connections,), dtype bool
+        """
+        return _strongest(layer.weights, zeta)
 
     def free_ranks(
         self,
@@ -166,10 +194,20 @@ class Growth(BaseEstimator):
 
 
 def _random_ranks(
-    layer: SparseLayer, keep: np.ndarray, size: int, rng: np.random.Generator
+    layer: SparseLayer,
+    keep: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    known: np.ndarray | None = None,
 ) -> np.ndarray:
+    """Sorted ranks of free positions, the known ones and others at random."""
     n_free = layer.n_in * layer.n_out - int(np.count_nonzero(keep))
-    return sample_sorted(rng, n_free, size)
+    if known is None:
+        return sample_sorted(rng, n_free, size)
+    others = sample_sorted(rng, n_free - known.size, size - known.size)
+    ranks = np.concatenate([known, to_positions(others, known)])
+    ranks.sort()
+    return ranks
 
 
 class RandomGrowth(Growth):
@@ -296,7 +334,44 @@ class LiSET(Growth):
         return sample_weighted(rng, taken, self.likelihood(signal), layer.n_out, size)
 
 
-class GradientGrowth(Growth):
+class _GrowthOfPairs(Growth):
+    """Base of the rules that compare the values of two neurons for a batch."""
+
+    _parameter_constraints: dict[str, Any] = {
+        "n_candidates": [None, _CANDIDATES],
+        "scale": _SCALE,
+    }
+
+    def __init__(self, n_candidates: int | None, scale: float):
+        self.n_candidates = n_candidates
+        self.scale = scale
+
+    def _pairs(self, layer: SparseLayer, signal: Any) -> Pairs | None:
+        """What is compared; None where all free positions are equally likely."""
+        raise NotImplementedError
+
+    def free_ranks(
+        self,
+        layer: SparseLayer,
+        keep: np.ndarray,
+        size: int,
+        rng: np.random.Generator,
+        signal: Any,
+    ) -> np.ndarray:
+        pairs = self._pairs(layer, signal) if size > 0 else None
+        if pairs is None:
+            return _random_ranks(layer, keep, size, rng)
+        n_free = layer.n_in * layer.n_out - int(np.count_nonzero(keep))
+        if self.n_candidates is None or size * self.n_candidates >= n_free:
+            best = pairs.largest(layer, keep, size)
+            ranks = to_ranks(np.sort(best), layer.positions(keep))
+        else:
+            candidates = sample_sorted(rng, n_free, size * self.n_candidates)
+            ranks = pairs.largest_of(layer, keep, candidates, size)
+        return _random_ranks(layer, keep, size, rng, ranks)
+
+
+class GradientGrowth(_GrowthOfPairs):
     """New connections where the loss would fall fastest (RigL, Evci et al. 2020).
 
     Those are the free positions with the largest absolute gradients for one batch of
@@ -325,13 +400,104 @@ class GradientGrowth(Growth):
     GradientGrowth(n_candidates=10)
     """
 
-    _parameter_constraints: dict[str, Any] = {
-        "n_candidates": [None, Interval(Integral, 1, None, closed="left")],
-        "scale": _SCALE,
-    }
     signal = "gradient"
 
     def __init__(self, n_candidates: int | None = None, scale: float = 0.0):
+        super().__init__(n_candidates, scale)
+
+    def _pairs(self, layer: SparseLayer, signal: Any) -> Pairs | None:
+        return None if signal is None else Pairs(*signal)
+
+
+class CosineGrowth(_GrowthOfPairs):
+    """New connections between neurons that are active together (CTRE, Atashgahi 2022).
+
+    Those are the free positions where the absolute cosine of the two neurons' activations,
+    ``|x_i . y_j| / (|x_i| |y_j|)`` over a batch of training samples without dropout, is
+    largest. Positions of neurons that are never active are chosen at random, where there
+    are not enough others.
+
+    Parameters
+    ----------
+    n_candidates : int or None, default=3
+        A number draws that many candidates at random for every new connection and takes
+        the best of all: time and memory grow with the connections and not with the layer's
+        size, and what grows is explored beside what is alike. None looks at all free
+        positions, as the original does in turn with growth at random.
+    scale : float, default=0.0
+        Size of the weights of new connections, as in `RandomGrowth`.
+
+    References
+    ----------
+    Atashgahi et al., *A brain-inspired algorithm for training highly sparse neural
+    networks*, Machine Learning 111, 2022. Removal is SET's.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.topology import CosineGrowth
+    >>> CosineGrowth(n_candidates=10)
+    CosineGrowth(n_candidates=10)
+    """
+
+    signal = "activations"
+
+    def __init__(self, n_candidates: int | None = 3, scale: float = 0.0):
+        super().__init__(n_candidates, scale)
+
+    def _pairs(self, layer: SparseLayer, signal: Any) -> Pairs | None:
+        shapes = None if signal is None else tuple(np.shape(part) for part in signal)
+        if shapes is None or [n for n, *_ in shapes] != [layer.n_in, layer.n_out]:
+            raise ValueError(
+                f"{self!r} needs the activations of a layer from {layer.n_in} to "
+                f"{layer.n_out} neurons, and signal has "
+                f"{'none yet' if shapes is None else f'arrays of shape {shapes}'}. Give "
+                f"arrays of shape ({layer.n_in}, batch) and ({layer.n_out}, batch), or "
+                "take a rule that needs none, such as RandomGrowth."
+            )
+        return Pairs(*signal, normed=True)
+
+
+class CannistraciHebbGrowth(Growth):
+    """New connections where many paths of length three lead already (CHT, Zhang 2024).
+
+    The connections that stay say where others are missing: a path leads from an input to
+    an output neuron, back to another input and on to another output. Each free position
+    has as its score the sum of ``1 / sqrt((1 + d) * (1 + e))`` over the paths between its
+    neurons, where ``d`` and ``e`` count the connections of the two neurons on the way that
+    lead out of the neighbourhood. Positions without any path are chosen at random, where
+    there are not enough others.
+
+    Parameters
+    ----------
+    n_candidates : int, default=1
+        1 draws new connections one after the other with probability proportional to their
+        scores, as CHTs does; here all connections on the way but the path's own lead out.
+        Time and memory then grow with the connections, however many paths there are. More
+        draws so many candidates for every new connection and takes those with the highest
+        scores, as CHT does: time grows with the square of the connections per neuron.
+    scale : float, default=0.0
+        Size of the weights of new connections, as in `RandomGrowth`.
+
+    References
+    ----------
+    Zhang et al., *Epitopological learning and Cannistraci-Hebb network shape intelligence
+    brain-inspired theory for ultra-sparse advantage in deep learning*, ICLR 2024. The
+    draws: Zhang et al., *Brain network science modelling of sparse neural networks enables
+    transformers and LLMs to perform as fully connected*, NeurIPS 2025. Removal is SET's.
+
+    Examples
+    --------
+    >>> from sksparse_mlp.topology import CannistraciHebbGrowth
+    >>> CannistraciHebbGrowth(n_candidates=3)
+    CannistraciHebbGrowth(n_candidates=3)
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        "n_candidates": [_CANDIDATES],
+        "scale": _SCALE,
+    }
+
+    def __init__(self, n_candidates: int = 1, scale: float = 0.0):
         self.n_candidates = n_candidates
         self.scale = scale
 
@@ -343,76 +509,24 @@ class GradientGrowth(Growth):
         rng: np.random.Generator,
         signal: Any,
     ) -> np.ndarray:
-        if signal is None or size == 0:
-            return _random_ranks(layer, keep, size, rng)
         n_free = layer.n_in * layer.n_out - int(np.count_nonzero(keep))
-        if self.n_candidates is None or size * self.n_candidates >= n_free:
-            best = _steepest(layer, keep, size, *signal)
-            ranks = to_ranks(np.sort(best), layer.positions(keep))
-        else:
-            candidates = sample_sorted(rng, n_free, size * self.n_candidates)
-            ranks = _steepest_of(layer, keep, candidates, size, *signal)
-        others = sample_sorted(rng, n_free - ranks.size, size - ranks.size)
-        ranks = np.concatenate([ranks, to_positions(others, ranks)])
-        ranks.sort()
-        return ranks
-
-
-def _steepest(
-    layer: SparseLayer, keep: np.ndarray, size: int, x: np.ndarray, dz: np.ndarray
-) -> np.ndarray:
-    """Free positions with the ``size`` largest gradients, those with any, unsorted."""
-    n_rows = min(max(1, BLOCK // layer.n_in), layer.n_out)
-    block = np.empty((n_rows, layer.n_in), x.dtype)
-    positions, sizes, least = np.empty(0, np.int64), np.empty(0, x.dtype), 0.0
-    for start in range(0, layer.n_out, n_rows):
-        stop = min(start + n_rows, layer.n_out)
-        kernels.free_gradient_sizes(
-            layer.indptr, layer.indices, keep, x, dz, block, start, stop
-        )
-        found = np.flatnonzero(block[: stop - start] > least)
-        positions = np.append(positions, start * layer.n_in + found)
-        sizes = np.append(sizes, block.reshape(-1)[found])
-        if sizes.size > size:
-            largest = np.argpartition(sizes, -size)[-size:]
-            positions, sizes = positions[largest], sizes[largest]
-            least = sizes.min()
-    return positions
-
-
-def _steepest_of(
-    layer: SparseLayer,
-    keep: np.ndarray,
-    ranks: np.ndarray,
-    size: int,
-    x: np.ndarray,
-    dz: np.ndarray,
-) -> np.ndarray:
-    """Those of the free positions' ranks with the ``size`` largest gradients, sorted."""
-    sizes = _gradient_sizes(layer, layer.positions(keep), ranks, x, dz)
-    largest = np.argpartition(sizes, -size)[-size:]
-    largest = largest[sizes[largest] > 0]
-    best = ranks[largest]
-    best.sort()
-    return best
-
-
-def _gradient_sizes(
-    layer: SparseLayer, taken: np.ndarray, ranks: np.ndarray, x: np.ndarray, dz: np.ndarray
-) -> np.ndarray:
-    """Absolute gradients at the free positions of the given ranks."""
-    sizes = np.empty(ranks.size, x.dtype)
-    for start in range(0, ranks.size, CANDIDATES):
-        part = slice(start, start + CANDIDATES)
-        rows, columns = np.divmod(to_positions(ranks[part], taken), layer.n_in)
-        kernels.gradient_sizes_at(rows, columns, x, dz, sizes[part])
-    return sizes
+        n_drawn = min(size * self.n_candidates, n_free)
+        if n_drawn == 0:
+            return _random_ranks(layer, keep, size, rng)
+        paths = Paths.of(layer, keep)
+        ranks = paths.sample(rng, n_drawn)
+        if ranks.size > size:
+            scores = paths.scores(to_positions(ranks, layer.positions(keep)))
+            ranks = np.sort(ranks[np.argpartition(scores, -size)[-size:]])
+        return _random_ranks(layer, keep, size, rng, ranks)
 
 
 GROWTHS: dict[str, type[Growth]] = {
     "random": RandomGrowth,
     "liset": LiSET,
     "gradient": GradientGrowth,
+    "ctre": CosineGrowth,
+    "cht": CannistraciHebbGrowth,
 }
 
 

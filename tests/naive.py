@@ -469,6 +469,47 @@ def free_positions(ranks, taken, positions):
     positions[:] = ranks + np.searchsorted(free_before, ranks, side="right")
 
 
+# --- paths of length three ------------------------------------------------------------
+
+
+def walk_ends(
+    indptr, indices, ends, outputs, of_outputs, of_inputs, sums, picks, positions
+):
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    weights = np.cumsum(of_outputs[rows] * of_inputs[indices])
+    if len(weights) == 0 or weights[-1] == 0:
+        return 0
+    middles = np.searchsorted(weights, sums[:-1] * (weights[-1] / sums[-1]), side="right")
+    for j, middle in enumerate(middles):
+        row, column = rows[middle], indices[middle]
+        inputs = np.delete(indices[rows == row], middle - indptr[row])
+        others = np.setdiff1d(rows[indices == column], [row])
+        choice = int(picks[j] * len(inputs) * len(others))
+        a, b = divmod(choice, len(others))
+        positions[j] = others[b] * (len(ends) - 1) + inputs[a]
+    return len(middles)
+
+
+def ranks_of_free(positions, indptr, indices, n_columns):
+    taken = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * n_columns + indices
+    free = np.setdiff1d(positions, taken)
+    positions[: len(free)] = free - np.searchsorted(taken, free)
+    return len(free)
+
+
+def path_scores(indptr, indices, ends, outputs, rows, columns, scores):
+    linked = np.zeros((len(indptr) - 1, len(ends) - 1))
+    for _, row, column in connections(indptr, indices, 0, len(indptr) - 1):
+        linked[row, column] = 1
+    for place, (row, column) in enumerate(zip(rows, columns, strict=True)):
+        # Paths go on from the column to these rows, and back to these columns.
+        paths = np.outer(linked[:, column], linked[row]) * linked
+        external_rows = (linked.sum(axis=1) - paths.astype(bool).sum(axis=1))[:, None]
+        external_columns = linked.sum(axis=0) - paths.astype(bool).sum(axis=0)
+        degrees = np.where(paths, external_rows * external_columns, 1)
+        scores[place] = np.sum(paths / np.sqrt(degrees))
+
+
 def sample_sorted(rng, population, size):
     """What the function of this name in ``sksparse_mlp.core.sampling`` draws."""
     if size > population // 2:

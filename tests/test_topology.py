@@ -12,11 +12,14 @@ from scipy.stats import chi2_contingency, chisquare
 from sklearn.base import clone
 
 from sksparse_mlp import topology
+from sksparse_mlp.core import pairs, paths
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.initializers import HeNormal
 from sksparse_mlp.topology import (
     GROWTHS,
     PRUNINGS,
+    CannistraciHebbGrowth,
+    CosineGrowth,
     GradientGrowth,
     ImportancePruning,
     LiSET,
@@ -56,6 +59,19 @@ def layer_at(positions, weights, n_in, n_out, dtype=np.float64):
     return layer
 
 
+def signal_of(rule, layer, batch=2):
+    """What a rule wants to know of a layer, most of whose neurons are silent."""
+    rng = np.random.default_rng(2)
+    if rule.signal == "skips":
+        return rng.random(layer.n_in).astype(np.float32)
+    if rule.signal is None:
+        return None
+    parts = [rng.standard_normal((n, batch)) for n in (layer.n_in, layer.n_out)]
+    for part in parts:
+        part[np.arange(len(part)) % 5 > 0] = 0
+    return tuple(part.astype(layer.weights.dtype) for part in parts)
+
+
 @st.composite
 def layers(draw):
     """Layers of any shape and density, often nearly full."""
@@ -74,8 +90,8 @@ def layers(draw):
 
 def evolved(name, layer, zeta, seed):
     """(layer before, layer after, numbers of the kept connections, returned counts)."""
-    before = layer.copy()
-    counts = GROWTHS[name]().evolve(layer, zeta, np.random.default_rng(seed))
+    before, rng = layer.copy(), np.random.default_rng(seed)
+    counts = GROWTHS[name]().evolve(layer, zeta, rng, signal_of(GROWTHS[name], layer))
     numbers = layer.slots[0][0].astype(int)
     return before, layer, numbers[numbers > 0] - 1, counts
 
@@ -217,7 +233,8 @@ def test_growth_follows_the_generator(name):
         rng = np.random.default_rng(0)
         layer = SparseLayer.random(40, 30, 3, rng, np.float64)
         HeNormal()(layer, rng)
-        GROWTHS[name]().evolve(layer, 0.3, np.random.default_rng(seed))
+        signal = signal_of(GROWTHS[name], layer)
+        GROWTHS[name]().evolve(layer, 0.3, np.random.default_rng(seed), signal)
         return positions_of(layer)
 
     np.testing.assert_array_equal(pattern(1), pattern(1))
@@ -232,13 +249,9 @@ def extra_bytes(growth, *, transposed, one_sign=False):
     rng = np.random.default_rng(0)
     # The smaller layer has the kernels compiled.
     for n in (100, 10_000):
-        signal = None
-        if growth.signal == "skips":
-            signal = rng.random(n).astype(np.float32)
-        if growth.signal == "gradient":
-            signal = tuple(rng.standard_normal((n, 2), np.float32) for _ in range(2))
         tracemalloc.start()
         layer = SparseLayer.random(n, n, 15, rng, np.float32)
+        signal = signal_of(growth, layer)
         HeNormal()(layer, rng)
         layer.add_slots(1)
         if one_sign:
@@ -259,9 +272,11 @@ def extra_bytes(growth, *, transposed, one_sign=False):
         (RandomGrowth(), 1.0),
         (RandomGrowth(scale=0.1), 2.0),
         (LiSET(gamma=-3.0), 10.5),
-        (GradientGrowth(n_candidates=3), 14.0),
+        (GradientGrowth(n_candidates=3), 13.0),
+        (CosineGrowth(), 13.0),
+        (CannistraciHebbGrowth(), 9.0),
     ],
-    ids=["random", "random-scale", "liset", "gradient"],
+    ids=["random", "random-scale", "liset", "gradient", "ctre", "cht"],
 )
 def test_evolution_takes_little_beside_the_layer(growth, limit):
     # The transposed pattern, of 8 bytes, gives way to it.
@@ -287,7 +302,8 @@ def test_layer_ends_with_the_wanted_connections_as_far_as_there_is_room(
 ):
     layer = layer_at([0, 2, 3, 5, 7, 8, 11], np.arange(1, 8), n_in=4, n_out=3)
     rng = np.random.default_rng(0)
-    n_pruned, n_grown = GROWTHS[name]().evolve(layer, 0.3, rng, None, wanted)
+    signal = signal_of(GROWTHS[name], layer)
+    n_pruned, n_grown = GROWTHS[name]().evolve(layer, 0.3, rng, signal, wanted)
     assert (n_pruned, n_grown) == (2, expected - 5)
     assert np.unique(positions_of(layer)).size == layer.n_connections == expected
 
@@ -438,7 +454,7 @@ def test_liset_grows_only_at_free_positions(density):
 @pytest.fixture(params=[1, 20, 100, 2**20])
 def block(request, monkeypatch):
     """Look at so many positions at a time."""
-    monkeypatch.setattr(topology, "BLOCK", request.param)
+    monkeypatch.setattr(pairs, "BLOCK", request.param)
 
 
 def gradients(layer, rng, batch=6):
@@ -547,7 +563,7 @@ def test_growth_does_not_depend_on_how_many_candidates_are_together(
     signal, _ = gradients(layer, np.random.default_rng(0))
     expected, evolved = layer.copy(), layer.copy()
     GradientGrowth(3).evolve(expected, 0.1, np.random.default_rng(1), signal)
-    monkeypatch.setattr(topology, "CANDIDATES", n_together)
+    monkeypatch.setattr(pairs, "CANDIDATES", n_together)
     GradientGrowth(3).evolve(evolved, 0.1, np.random.default_rng(1), signal)
     assert evolved.has_pattern_of(expected)
 
@@ -581,6 +597,182 @@ def test_candidates_take_memory_of_the_connections_only():
 def test_number_of_candidates_is_validated(mlp, binary, bad):
     with pytest.raises(ValueError, match="'n_candidates' parameter of GradientGrowth"):
         mlp(growth=GradientGrowth(n_candidates=bad)).fit(*binary)
+
+
+@pytest.mark.parametrize("bad", [None, 0, 1.5])
+def test_number_of_paths_to_draw_is_validated(mlp, binary, bad):
+    message = "'n_candidates' parameter of CannistraciHebbGrowth"
+    with pytest.raises(ValueError, match=message):
+        mlp(growth=CannistraciHebbGrowth(n_candidates=bad)).fit(*binary)
+
+
+# --- cosines of activations -----------------------------------------------------------
+
+
+def cosines(layer, rng, batch=6):
+    """Activations, some neurons' being zero, and the dense cosines by position."""
+    dtype = layer.weights.dtype
+    x = np.maximum(rng.normal(size=(layer.n_in, batch)), 0).astype(dtype)
+    # Sizes of very different neurons must not matter.
+    y = (np.exp(3 * rng.normal(size=(layer.n_out, 1))) * rng.normal(size=batch)).astype(
+        dtype
+    )
+    x[3] = y[2] = 0
+    norms = np.outer(np.linalg.norm(y, axis=1), np.linalg.norm(x, axis=1))
+    return (x, y), (np.abs(y @ x.T) / np.where(norms > 0, norms, 1)).reshape(-1)
+
+
+@pytest.mark.parametrize("density", [0.05, 0.6])
+def test_new_connections_have_the_largest_cosines(block, density):
+    rng = np.random.default_rng(0)
+    layer = random_layer(31, 17, density)
+    signal, dense = cosines(layer, rng)
+    free = free_positions(layer, 0.1)
+    CosineGrowth(n_candidates=None).evolve(layer, 0.1, rng, signal)
+    grown = positions_of(layer)[layer.weights == 0]
+    least = np.sort(dense[free])[-grown.size]
+    assert np.isin(grown, free).all()
+    assert np.all(dense[grown] >= least * (1 - 1e-12))
+
+
+@pytest.mark.parametrize("n_candidates", [1, 3, 10])
+def test_best_cosines_of_the_candidates_grow(drawn, n_candidates):
+    rng = np.random.default_rng(0)
+    layer = random_layer(40, 30, density=0.2)
+    (x, y), _ = cosines(layer, rng)
+    y = rng.normal(size=y.shape)
+    dense = np.abs((y / np.linalg.norm(y, axis=1)[:, None]) @ x.T).reshape(-1)
+    dense /= np.tile(np.maximum(np.linalg.norm(x, axis=1), 1e-9), 30)
+    free = free_positions(layer, 0.1)
+    _, n_grown = CosineGrowth(n_candidates).evolve(layer, 0.1, rng, (x, y))
+    grown = positions_of(layer)[layer.weights == 0]
+    candidates = free[drawn[0]]
+    assert candidates.size == n_grown * n_candidates
+    expected = steepest(dense, candidates[dense[candidates] > 0], n_grown)
+    assert np.isin(expected, grown).all()
+
+
+def test_silent_neurons_connect_at_random():
+    layer = random_layer(8, 60, density=0.3)
+    signal = np.zeros((8, 5)), np.ones((60, 5))
+    counts = [
+        grown_inputs(rule, layer, np.random.default_rng(seed), signal, 500)
+        for seed, rule in enumerate([CosineGrowth(), RandomGrowth()])
+    ]
+    assert chi2_contingency(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "signal", [None, (np.ones((7, 3)), np.ones((60, 3))), (np.ones((60, 3)),) * 2]
+)
+def test_cosines_without_the_layers_activations_are_refused(signal):
+    layer = random_layer(8, 60, density=0.3)
+    before = layer.copy()
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"activations of a layer from 8 to 60 neurons"):
+        CosineGrowth().evolve(layer, 0.3, rng, signal)
+    assert layer.has_pattern_of(before)
+    np.testing.assert_array_equal(layer.weights, before.weights)
+    # Where nothing grows, nothing has to be known.
+    assert CosineGrowth().evolve(layer, 0.0, rng) == (0, 0)
+
+
+# --- paths of length three ------------------------------------------------------------
+
+
+def path_weights(layer, zeta):
+    """Of each position: the sum over paths of what the draws go by; 0 where taken."""
+    linked = np.zeros(layer.n_out * layer.n_in)
+    linked[np.delete(positions_of(layer), weakest(layer.weights, zeta))] = 1
+    linked = linked.reshape(layer.n_out, layer.n_in)
+    outputs, inputs = linked.sum(axis=1) - 1, linked.sum(axis=0) - 1
+    weights = np.zeros_like(linked)
+    for row, column in np.argwhere(linked == 0):
+        paths = np.outer(linked[:, column], linked[row]) * linked
+        sizes = np.sqrt(np.maximum(np.outer(outputs, inputs), 1))
+        weights[row, column] = np.sum(paths / sizes)
+    return weights.reshape(-1)
+
+
+@pytest.mark.parametrize("density", [0.2, 0.3, 0.6])
+def test_draws_are_in_proportion_to_the_paths_between_neurons(density):
+    layer = random_layer(9, 14, density)
+    zeta = 1 / layer.n_connections
+    weights = path_weights(layer, zeta)
+    rng, counts = np.random.default_rng(1), np.zeros(weights.size)
+    n_repeats = 30 * np.count_nonzero(weights)
+    for _ in range(n_repeats):
+        copy = layer.copy()
+        CannistraciHebbGrowth().evolve(copy, zeta, rng)
+        counts[positions_of(copy)[copy.weights == 0]] += 1
+    expected = n_repeats * weights / weights.sum()
+    possible = expected > 0
+    assert counts.sum() == n_repeats
+    # A walk that led nowhere ten times in a row leaves a connection to chance.
+    assert counts[~possible].sum() < 0.02 * n_repeats
+    observed = counts[possible] * n_repeats / counts[possible].sum()
+    assert chisquare(observed, expected[possible]).pvalue > 1e-3
+    even = np.full(possible.sum(), n_repeats / possible.sum())
+    assert chisquare(observed, even).pvalue < 1e-3
+
+
+def test_two_draws_are_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(paths, "N_ROUNDS", 100)
+    layer = random_layer(4, 4, density=0.5)
+    layer.weights[[2, 5]] = 1e-3
+    zeta = 2 / layer.n_connections
+    weights = path_weights(layer, zeta)
+    p, free = weights / weights.sum(), np.flatnonzero(weights)
+    pairs_of = list(combinations(free, 2))
+    expected = [p[a] * p[b] * (1 / (1 - p[a]) + 1 / (1 - p[b])) for a, b in pairs_of]
+    counts, rng = dict.fromkeys(pairs_of, 0), np.random.default_rng(0)
+    n_repeats = 60 * len(pairs_of)
+    for _ in range(n_repeats):
+        copy = layer.copy()
+        CannistraciHebbGrowth().evolve(copy, zeta, rng)
+        counts[tuple(positions_of(copy)[copy.weights == 0])] += 1
+    assert chisquare(list(counts.values()), n_repeats * np.array(expected)).pvalue > 1e-3
+
+
+def test_of_enough_candidates_the_highest_scores_grow():
+    """Two full blocks with a hole each, and bridges between them."""
+    linked = np.zeros((12, 12), bool)
+    linked[:6, :6] = linked[6:, 6:] = True
+    linked[2, 3] = linked[8, 9] = False
+    linked[0, 11] = linked[11, 0] = True
+    positions = np.flatnonzero(linked)
+    weights = np.ones(positions.size)
+    bridges = np.isin(positions, [11, 11 * 12])
+    weights[bridges] = 1e-3
+    layer = layer_at(positions, weights, n_in=12, n_out=12)
+    rng = np.random.default_rng(0)
+    CannistraciHebbGrowth(n_candidates=50).evolve(layer, 2 / positions.size, rng)
+    grown = positions_of(layer)[layer.weights == 0]
+    assert grown.tolist() == [2 * 12 + 3, 8 * 12 + 9]
+
+
+@pytest.mark.parametrize("n_candidates", [1, 5])
+def test_without_any_path_growth_is_random(n_candidates):
+    # Every neuron has one connection: no path goes on.
+    layer = layer_at(np.arange(8) * 9, np.r_[1e-3, np.ones(7)], n_in=8, n_out=8)
+    rule = CannistraciHebbGrowth(n_candidates)
+    counts = [
+        grown_inputs(each, layer, np.random.default_rng(seed), None, 3000, zeta=1 / 8)
+        for seed, each in enumerate([rule, RandomGrowth()])
+    ]
+    assert chi2_contingency(counts).pvalue > 1e-3
+
+
+def test_paths_take_no_memory_for_many_connections_per_neuron():
+    rng = np.random.default_rng(0)
+    layer = SparseLayer.random(2000, 2000, 100, rng, np.float32)
+    HeNormal()(layer, rng)
+    tracemalloc.start()
+    CannistraciHebbGrowth().evolve(layer, 0.3, rng)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The new pattern and weights are 8 bytes of these.
+    assert peak < 25 * layer.n_connections
 
 
 # --- pruning --------------------------------------------------------------------------

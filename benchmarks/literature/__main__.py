@@ -52,6 +52,10 @@ TABLES = {
             "lung_discrete",
         ),
     ),
+    "ultra_sparse": Table(
+        "Growth rules at 0.5 to 5 %, beside dense networks",
+        ("madelon", "isolet", "mnist", "fashion_mnist"),
+    ),
     "nodes": Table("Pretorius' Tables 5.1 and 5.2, layers as classifiers", ("mnist",)),
 }
 

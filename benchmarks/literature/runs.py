@@ -107,7 +107,15 @@ class Runs:
 
     def finish(self, *parts: str) -> None:
         """Forget runs that nobody asked for, and write the report."""
+        self.forget_others()
+        self.report(*parts)
+
+    def forget_others(self) -> None:
+        """Forget runs that nobody asked for."""
         self._write(self._used)
+
+    def report(self, *parts: str) -> None:
+        """Write the report, of the runs asked for until now."""
         title, *rest = parts
         machines = "; ".join(sorted({run["made"]["machine"] for run in self._used}))
         made = (

@@ -1297,6 +1297,136 @@ def free_positions(ranks, taken, positions):
         positions[k] = ranks[k] + n_before
 
 
+# --- paths of length three ------------------------------------------------------------
+
+
+@exact
+def _sum_of_middles(indptr, indices, of_outputs, of_inputs):
+    """The sum over all connections of the product of their two neurons' values."""
+    total = 0.0
+    for row in range(indptr.size - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            total += of_outputs[row] * of_inputs[_at(indices, k)]
+    return total
+
+
+@exact
+def walk_ends(
+    indptr, indices, ends, outputs, of_outputs, of_inputs, sums, picks, positions
+):
+    """Positions between the ends of random paths of three connections.
+
+    The pattern is given by rows (``indptr``, ``indices``) and by columns (``ends``,
+    ``outputs``). The connection in the middle is drawn with a probability proportional to
+    the product of its neurons' values, where ``sums`` are ascending, the last one being
+    the end of their range; the other two are even choices among the rest of these
+    neurons' connections, by ``picks`` in [0, 1). Returns how many paths there are, the
+    number of draws, or 0 without any. ``positions`` may share the memory of ``picks``.
+    """
+    n_columns = np.int64(ends.size - 1)
+    total = _sum_of_middles(indptr, indices, of_outputs, of_inputs)
+    n_draws = sums.size - 1
+    if total == 0:
+        return 0
+    scale = total / sums[n_draws]
+    count, weight = 0, 0.0
+    for row in range(indptr.size - 1):
+        first, others = indptr[row], indptr[row + 1] - indptr[row] - 1
+        for k in range(first, indptr[row + 1]):
+            column = _at(indices, k)
+            weight += of_outputs[row] * of_inputs[column]
+            while count < n_draws and sums[count] * scale < weight:
+                start = ends[column]
+                n_rest = ends[column + np.uint64(1)] - start - 1
+                n_choices = np.int64(others) * n_rest
+                choice = min(np.int64(picks[count] * n_choices), n_choices - 1)
+                place = first + choice // n_rest
+                if place >= k:
+                    place += 1
+                other = start + choice % n_rest
+                if outputs[other] >= row:
+                    other += 1
+                positions[count] = outputs[other] * n_columns + indices[place]
+                count += 1
+    return count
+
+
+@kernel
+def ranks_of_free(positions, indptr, indices, n_columns):
+    """Turn sorted positions into their ranks among the free ones, each once, in place.
+
+    Positions of connections are left out. Returns how many ranks there are.
+    """
+    count, k, row, last = 0, np.int64(0), np.int64(0), np.int64(-1)
+    for j in range(positions.size):
+        position = positions[j]
+        if position == last:
+            continue
+        last, taken = position, np.int64(-1)
+        while k < indices.size:
+            while indptr[row + 1] <= k:
+                row += 1
+            taken = row * n_columns + indices[k]
+            if taken >= position:
+                break
+            k += 1
+        if taken == position:
+            continue
+        positions[count] = position - k
+        count += 1
+    return count
+
+
+@inlined
+def _count_common(a, i, i_end, b, j, j_end):
+    """How many items two sorted ranges have in common."""
+    count = 0
+    while i < i_end and j < j_end:
+        if a[i] < b[j]:
+            i += 1
+        elif a[i] > b[j]:
+            j += 1
+        else:
+            count += 1
+            i += 1
+            j += 1
+    return count
+
+
+@exact
+def path_scores(indptr, indices, ends, outputs, rows, columns, scores):
+    """CH3-L3 of free positions: paths of length three, each by its external degrees.
+
+    Each neuron between the two counts ``1 / sqrt(1 + e)``, where ``e`` of its
+    connections lead neither to the two nor to others between them.
+    """
+    of_inputs = np.empty(np.diff(indptr).max(), np.float64)
+    for place in range(rows.size):
+        row, column = rows[place], columns[place]
+        first, end = indptr[row], indptr[row + 1]
+        start, stop = ends[column], ends[column + 1]
+        for k in range(first, end):
+            a, b = ends[indices[k]], ends[indices[k] + 1]
+            inside = _count_common(outputs, a, b, outputs, start, stop)
+            of_inputs[k - first] = 0.0 if inside == 0 else 1 / math.sqrt(b - a - inside)
+        scores[place] = 0.0
+        for m in range(start, stop):
+            i, i_end = indptr[outputs[m]], indptr[outputs[m] + 1]
+            n_own, inside, total, k = i_end - i, 0, 0.0, first
+            while i < i_end and k < end:
+                if indices[i] < indices[k]:
+                    i += 1
+                elif indices[i] > indices[k]:
+                    k += 1
+                else:
+                    inside += 1
+                    total += of_inputs[k - first]
+                    i += 1
+                    k += 1
+            if inside > 0:
+                scores[place] += total / math.sqrt(n_own - inside)
+
+
 # --- gradients over many batches ------------------------------------------------------
 
 

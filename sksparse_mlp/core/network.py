@@ -109,6 +109,12 @@ class Batch:
         """What layer ``depth`` (0 is the first) reads."""
         return self.x if depth == 0 else self.a[depth - 1]
 
+    def activations(self, depth: int) -> np.ndarray:
+        """What layer ``depth`` reads, or the products of the last one, without padding."""
+        last = depth == len(self.z)
+        values = self.z[-1] if last else self.inputs(depth)
+        return np.ascontiguousarray(values[:, : self.size])
+
 
 class Dropout:
     """Inverted dropout; a mask is a function of its key, so it is never stored.

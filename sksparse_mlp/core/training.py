@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -456,22 +456,27 @@ class Training:
         self, samples: Samples, buffers: Batch, workers: Workers
     ) -> Callable[[int], Any]:
         """What growth rules want to know, as a function of the layer's depth."""
-        sources: dict[str | None, Callable[[int], Any]] = {}
-        if self._skips is not None:
-            sources["skips"] = self._skips.strengths
-        if "gradient" in self.evolution.signals and self.evolution.zeta > 0:
-            sources["gradient"] = self._gradients(samples, buffers, workers)
+
+        @cache
+        def passed() -> Batch:
+            # Only once a layer is about to grow: that is after neurons left.
+            return self._pass(samples, buffers, workers)
 
         def signal(depth: int) -> Any:
             kind = self.evolution.growth_of(depth).signal
-            return sources[kind](depth) if kind in sources else None
+            if kind == "gradient":
+                return passed().inputs(depth), passed().dz[depth]
+            if kind == "activations":
+                return passed().activations(depth), passed().activations(depth + 1)
+            if kind == "skips" and self._skips is not None:
+                return self._skips.strengths(depth)
+            return None
 
         return signal
 
-    def _gradients(
-        self, samples: Samples, buffers: Batch, workers: Workers
-    ) -> Callable[[int], Any]:
-        """Each layer's inputs and gradients at its outputs for one batch, by depth."""
+    def _pass(self, samples: Samples, buffers: Batch, workers: Workers) -> Batch:
+        """The buffers after a batch of samples passed the network without dropout."""
+        backward = "gradient" in self.evolution.signals
         rows = self.evolution.rng.choice(samples.rows, buffers.size, replace=False)
         # Copies of the hidden units spare the moving averages of their moments.
         hidden = [unit.copy() for unit in self.network.hidden]
@@ -480,12 +485,13 @@ class Training:
         def differentiate(member: Member) -> None:
             fill_inputs(samples, rows, buffers, member)
             network.forward(buffers, member, training=True)
-            differentiate_loss(network, samples, rows, buffers, member)
-            network.backward(buffers, member)
+            if backward:
+                differentiate_loss(network, samples, rows, buffers, member)
+                network.backward(buffers, member)
 
         network.prepare()
         workers.run(differentiate, 2 * network.work(buffers.size))
-        return lambda depth: (buffers.inputs(depth), buffers.dz[depth])
+        return buffers
 
     def _score(self, samples: Samples, workers: Workers) -> float:
         rows, loss = samples.rows, self.network.loss

@@ -308,12 +308,13 @@ class Rounds:
         )
 
     def _signallers(self) -> list[int]:
-        """All for the mean of strengths, each in turn for the gradients of a batch."""
+        """All for the mean of strengths, each in turn for a batch's values."""
         evolution, numbers = self.training.evolution, self._partitions.numbers
-        if evolution.every is not None or evolution.signals == {None}:
-            return []
-        if "skips" in evolution.signals:
-            return numbers
+        kinds = evolution.signals - {None}
+        if evolution.every is not None:
+            kinds = kinds - {"skips"}
+        if not kinds or "skips" in kinds:
+            return numbers if kinds else []
         return [numbers[len(self.history) % len(numbers)]]
 
     def _merged(self, start: Start) -> tuple[int, Merged | None]:

@@ -276,6 +276,26 @@ def sampling_arguments(rng, dtype, batch):
     return arguments | {"positions": np.empty(ranks.size, np.int64)}
 
 
+def paths_arguments(rng, dtype, batch):
+    """A pattern from both sides; random middles and choices; some and free positions."""
+    indptr, indices = random_pattern(rng)
+    n_rows = len(FAN_INS)
+    taken = np.repeat(np.arange(n_rows), np.diff(indptr)) * N_INPUTS + indices
+    by_column = np.lexsort((taken // N_INPUTS, taken % N_INPUTS))
+    ends = np.searchsorted(taken[by_column] % N_INPUTS, np.arange(N_INPUTS + 1))
+    arguments = {"indptr": indptr, "indices": indices, "ends": ends.astype(np.int32)}
+    arguments["outputs"] = (taken[by_column] // N_INPUTS).astype(np.int32)
+    arguments["of_outputs"] = np.sqrt(np.maximum(np.diff(indptr) - 1, 0))
+    arguments["of_inputs"] = np.sqrt(np.maximum(np.diff(ends) - 1, 0))
+    arguments["sums"] = np.cumsum(rng.standard_exponential(batch + 1))
+    arguments["picks"] = rng.random(batch)
+    arguments["positions"] = np.sort(rng.integers(n_rows * N_INPUTS, size=batch))
+    free = np.setdiff1d(np.arange(n_rows * N_INPUTS), taken)
+    rows, columns = np.divmod(rng.permutation(free)[:batch], N_INPUTS)
+    arguments |= {"rows": rows, "columns": columns, "scores": np.empty(rows.size)}
+    return arguments | {"n_columns": N_INPUTS}
+
+
 def split_arguments(rng, dtype, batch):
     chosen = sampling_arguments(rng, dtype, batch)["left_out"]
     arguments = {"positions": chosen, "n_columns": N_INPUTS}
@@ -391,6 +411,9 @@ ARGUMENTS = {
     "list_others": sampling_arguments,
     "split_positions": split_arguments,
     "free_positions": sampling_arguments,
+    "walk_ends": paths_arguments,
+    "ranks_of_free": paths_arguments,
+    "path_scores": paths_arguments,
     "free_gradient_sizes": product_arguments,
     "gradient_sizes_at": places_arguments,
     "count_bins": distribution_arguments,
