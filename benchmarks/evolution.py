@@ -16,7 +16,14 @@ from benchmarks.peers.report import machine
 from benchmarks.tables import markdown
 from sksparse_mlp.core.layer import SparseLayer
 from sksparse_mlp.initializers import HeNormal
-from sksparse_mlp.topology import GradientGrowth, Growth, LiSET, RandomGrowth
+from sksparse_mlp.topology import (
+    CannistraciHebbGrowth,
+    CosineGrowth,
+    GradientGrowth,
+    Growth,
+    LiSET,
+    RandomGrowth,
+)
 
 REPORT = Path("docs/evolution.md")
 BATCH = 64
@@ -54,7 +61,7 @@ class Task:
     def signal(self, rng):
         if self.growth.signal == "skips":
             return rng.random(self.n).astype(np.float32)
-        if self.growth.signal == "gradient":
+        if self.growth.signal is not None:
             shape = (self.n, BATCH)
             return tuple(rng.standard_normal(shape, dtype=np.float32) for _ in range(2))
         return None
@@ -64,29 +71,49 @@ TASKS = [
     Task(1_000, 20, RandomGrowth()),
     Task(1_000, 20, LiSET()),
     Task(1_000, 20, GradientGrowth()),
+    Task(1_000, 20, CosineGrowth()),
+    Task(1_000, 20, CannistraciHebbGrowth()),
+    Task(1_000, 20, CannistraciHebbGrowth(n_candidates=3)),
     Task(100_000, 50, RandomGrowth()),
     Task(100_000, 50, LiSET()),
     Task(100_000, 50, GradientGrowth(n_candidates=3)),
+    Task(100_000, 50, CosineGrowth()),
+    Task(100_000, 50, CannistraciHebbGrowth()),
     Task(1_000_000, 5, RandomGrowth()),
     Task(1_000_000, 5, LiSET()),
+    Task(1_000_000, 5, GradientGrowth(n_candidates=3)),
+    Task(1_000_000, 5, CosineGrowth()),
+    Task(1_000_000, 5, CannistraciHebbGrowth()),
     Task(100_000, 10, GradientGrowth(n_candidates=10)),
-    Task(100_000, 10, GradientGrowth(), repeats=1),
+    Task(20_000, 10, GradientGrowth(), repeats=1),
 ]
+
+
+def renew(layer, rng):
+    """Weights as trained ones: new ones are zero."""
+    layer.weights[:] = rng.standard_normal(layer.n_connections, dtype=np.float32)
+    layer.transposed  # noqa: B018, it is computed when asked for
 
 
 def evolve(task, layer, signal, rng):
     """Seconds of one evolution with its new transposed pattern."""
-    # New weights are zero; trained ones are not.
-    layer.weights[:] = rng.standard_normal(layer.n_connections, dtype=np.float32)
     started = time.perf_counter()
     task.growth.evolve(layer, 0.3, rng, signal)
     layer.transposed  # noqa: B018, it is computed when asked for
     return time.perf_counter() - started
 
 
-def extra_bytes(task, layer, signal, rng):
-    """Most bytes that an evolution holds beyond the layer's own."""
+def seconds_of(task, layer, signal, rng):
+    renew(layer, rng)
+    return evolve(task, layer, signal, rng)
+
+
+def extra_bytes(task, rng):
+    """Most bytes that an evolution holds beyond those of a layer before it."""
     tracemalloc.start()
+    layer, signal = task.layer(rng), task.signal(rng)
+    renew(layer, rng)
+    tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     evolve(task, layer, signal, rng)
     peak = tracemalloc.get_traced_memory()[1]
@@ -103,17 +130,20 @@ def row(task):
     rng = np.random.default_rng(0)
     layer, signal = task.layer(rng), task.signal(rng)
     if task.repeats > 1:
-        evolve(task, layer, signal, rng)
-    seconds = [evolve(task, layer, signal, rng) for _ in range(task.repeats)]
-    extra, own = extra_bytes(task, layer, signal, rng), own_bytes(layer)
+        seconds_of(task, layer, signal, rng)
+    seconds = [seconds_of(task, layer, signal, rng) for _ in range(task.repeats)]
+    own = own_bytes(layer)
+    n_connections = layer.n_connections
+    del layer, signal
+    extra = extra_bytes(task, rng)
     return {
         "layer": f"{task.n:,} x {task.n:,}",
-        "connections": f"{layer.n_connections:,}",
+        "connections": f"{n_connections:,}",
         "growth": repr(task.growth),
         "time (s)": f"{median(seconds):.4f}",
         "own (MiB)": own / 2**20,
         "extra (MiB)": extra / 2**20,
-        "extra / own": extra / own,
+        "extra (B per connection)": extra / n_connections,
     }
 
 

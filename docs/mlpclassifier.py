@@ -72,7 +72,7 @@ REMARKS = {
     "slope": "of leaky, all- and learned ReLUs",
     "zeta": "share of the connections replaced at each [evolution](guide/evolution.md)",
     "zeta_schedule": "zeta over the epochs",
-    "growth": "where new connections grow: SET, LiSET or RigL",
+    "growth": "where new connections grow: SET, LiSET, RigL, CTRE or CHT",
     "gamma": "of LiSET",
     "evolve_every": "how often the topology evolves",
     "evolve_until": "how long it does",

@@ -36,6 +36,8 @@ from sksparse_mlp.schedules import ZETA_SCHEDULES, Cosine, ExponentialDecay
 from sksparse_mlp.topology import (
     GROWTHS,
     PRUNINGS,
+    CannistraciHebbGrowth,
+    CosineGrowth,
     GradientGrowth,
     ImportancePruning,
     LiSET,
@@ -83,6 +85,8 @@ PARAMETERS = {
         LiSET(skip_dropout=1.0),
         GradientGrowth(n_candidates=1),
         GradientGrowth(n_candidates=100, scale=0.1),
+        CosineGrowth(n_candidates=None, scale=0.1),
+        CannistraciHebbGrowth(n_candidates=4),
     ),
     "gamma": st.sampled_from([-1e6, 0, 2.0]),
     "evolve_every": st.just("epoch") | st.integers(1, 5),

@@ -43,8 +43,9 @@ LAYOUT = {
     # The types of all that can be fitted.
     "persistence": BELOW_LEAVES | {"analysis"},
 }
-# Of core, families know only its bottom: what activates, samples and connects.
-FOR_FAMILIES = {f"sksparse_mlp.core.{name}" for name in ("kernels", "layer", "sampling")}
+# Of core, families know only its bottom: what activates, samples, compares and connects.
+BOTTOM = ("kernels", "layer", "pairs", "paths", "sampling")
+FOR_FAMILIES = {f"sksparse_mlp.core.{name}" for name in BOTTOM}
 LONGEST_FILE, LONGEST_FUNCTION = 700, 60
 
 

@@ -78,7 +78,10 @@ def test_citations_are_recognised():
 
 def test_keys_are_names_and_years():
     for key, entry in ENTRIES.items():
-        assert key == bibliography.surnames(entry)[0].lower() + entry["year"]
+        # Of one year's works the second has a letter too.
+        assert re.sub("(?<=\\d)[b-z]$", "", key) == (
+            bibliography.surnames(entry)[0].lower() + entry["year"]
+        )
         assert re.fullmatch(r"10\.\d{4,}/\S+", entry.get("doi", "10.0000/none"))
 
 

@@ -56,9 +56,10 @@ class Parameters:
         in [0, 1). A named schedule begins at `zeta`.
 
     growth : str, Growth or list of these, default="random"
-        Where new connections grow: "random" (SET), "liset", "gradient" (RigL), or an
-        instance from :mod:`sksparse_mlp.topology`; a list has one of these for each
-        layer of connections. They start without momentum, at weight zero.
+        Where new connections grow: "random" (SET), "liset", "gradient" (RigL), "ctre"
+        (alike activations), "cht" (many paths), or an instance from
+        :mod:`sksparse_mlp.topology`; a list has one of these for each layer of
+        connections. They start without momentum, at weight zero.
 
     gamma : float, default=0.0
         How little "liset" prefers useful inputs; large values make it like "random".
