@@ -1,7 +1,9 @@
 """Schedules of zeta, the share of connections replaced at each evolution.
 
-A schedule is a callable of (epoch, n_epochs), with epochs counted from 0. A new one is
-one class and one line of :data:`ZETA_SCHEDULES`.
+A schedule is a callable of (epoch, n_epochs), with epochs counted from 0. One with an
+attribute ``metric`` reads that entry of the record of the epoch before too, as a keyword
+argument, except before the first epoch. A new one is one class and one line of
+:data:`ZETA_SCHEDULES`.
 """
 
 import math
@@ -10,7 +12,14 @@ from typing import Any
 
 from sksparse_mlp._sklearn import BaseEstimator, Interval
 
-__all__ = ["Constant", "Cosine", "ExponentialDecay", "LinearDecreasing", "Oscillating"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "ExponentialDecay",
+    "LinearDecreasing",
+    "LossDriven",
+    "Oscillating",
+]
 
 _SHARE = Interval(Real, 0, 1, closed="left")
 
@@ -191,10 +200,44 @@ class Cosine(BaseEstimator):
         return float(self.zeta / 2 * (1 + math.cos(math.pi * progress)))
 
 
+class LossDriven(BaseEstimator):
+    """Zeta falls as the training loss does, which Chouliaras 2021 leaves to future work.
+
+    ``zeta * (1 - exp(-loss))`` with the loss of the epoch before. For a cross-entropy,
+    ``exp(-loss)`` is the geometric mean of the probabilities that the network gives to the
+    true classes: as much moves as is not learned yet. Squared errors count in the units of
+    the targets, which should be standardised.
+
+    Parameters
+    ----------
+    zeta : float, default=0.3
+        Zeta after the first epoch, and of a network that knows nothing, in [0, 1).
+
+    Examples
+    --------
+    >>> from sksparse_mlp.schedules import LossDriven
+    >>> schedule = LossDriven(zeta=0.4)
+    >>> schedule(epoch=0, n_epochs=10)
+    0.4
+    >>> round(schedule(epoch=5, n_epochs=10, loss=0.25), 3)
+    0.088
+    """
+
+    _parameter_constraints: dict[str, Any] = {"zeta": [_SHARE]}
+    metric = "loss"
+
+    def __init__(self, zeta: float = 0.3):
+        self.zeta = zeta
+
+    def __call__(self, epoch: int, n_epochs: int, loss: float = math.inf) -> float:
+        return float(-self.zeta * math.expm1(-max(loss, 0.0)))
+
+
 ZETA_SCHEDULES = {
     "constant": Constant,
     "linear": LinearDecreasing,
     "oscillating": Oscillating,
     "exponential": ExponentialDecay,
     "cosine": Cosine,
+    "loss": LossDriven,
 }

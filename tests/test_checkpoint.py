@@ -105,6 +105,8 @@ WAYS = {
     "plateaus": {"learning_rate": "adaptive", "n_iter_no_change": 2, "tol": 10.0},
     "invscaling": {"learning_rate": "invscaling", "learning_rate_init": 0.05},
     "cosine": {"learning_rate": "cosine", "zeta_schedule": "cosine"},
+    "loss": {"zeta_schedule": "loss", "growth": "ctre"},
+    "paths": {"zeta_schedule": "loss", "growth": "cht", "evolve_every": 5},
     "batch norm": {"batch_norm": True, "solver": "sgd"},
     "dropout": {"dropout": 0.3},
     "prelu": {"activation": "prelu", "batch_norm": True},

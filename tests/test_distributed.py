@@ -208,6 +208,12 @@ NETWORKS = {
     "sgd, batch norm": {"solver": "sgd", "learning_rate_init": 0.1, "batch_norm": True},
     "learned activation": {"activation": "srelu", "growth": "gradient"},
     "liset": {"growth": "liset", "dropout": 0.2},
+    "activations": {"growth": "ctre", "zeta_schedule": "loss"},
+    "activations by updates": {
+        "growth": "ctre",
+        "evolve_every": 5,
+        "n_features_to_select": 5,
+    },
     "fixed pattern": {"zeta": 0.0},
     "by updates": {"evolve_every": 5},
     "neurons leave": {"n_features_to_select": 5, "pruning": "importance"},
@@ -253,7 +259,11 @@ def prepared(estimator, data):
 
 @pytest.mark.parametrize(
     ("growth", "shapes"),
-    [("liset", [(12,), (24,)]), ("gradient", [((12, 32), (24, 32)), ((24, 32), (16, 32))])],
+    [
+        ("liset", [(12,), (24,)]),
+        ("gradient", [((12, 32), (24, 32)), ((24, 32), (16, 32))]),
+        ("ctre", [((12, 32), (24, 32)), ((24, 32), (16, 32))]),
+    ],
 )
 def test_partitions_find_out_what_growth_wants_to_know(data, growth, shapes):
     partition, start = prepared(network(growth=growth, epsilon=2), data)

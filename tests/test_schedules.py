@@ -1,4 +1,4 @@
-"""Schedules of zeta: pure functions of (epoch, n_epochs)."""
+"""Schedules of zeta: pure functions of (epoch, n_epochs), and of what was measured."""
 
 from math import cos, pi
 
@@ -13,6 +13,7 @@ from sksparse_mlp.schedules import (
     Cosine,
     ExponentialDecay,
     LinearDecreasing,
+    LossDriven,
     Oscillating,
 )
 
@@ -93,6 +94,8 @@ FORMULAS = {
     "oscillating": oscillating,
     "exponential": exponential,
     "cosine": cosine,
+    # Without a record of an epoch before.
+    "loss": constant,
 }
 PARAMETERS = [
     (Constant, constant, [{}, {"zeta": 0}, {"zeta": 0.7}]),
@@ -112,6 +115,7 @@ PARAMETERS = [
         [{}, {"interest": 0}, {"interest": 1}, {"zeta": 0.9, "interest": 0.3}],
     ),
     (Cosine, cosine, [{}, {"end": 0.75}, {"zeta": 0.9, "end": 0.01}]),
+    (LossDriven, constant, [{}, {"zeta": 0.7}]),
 ]
 CASES = [(cls, formula, params) for cls, formula, many in PARAMETERS for params in many]
 
@@ -191,7 +195,7 @@ def formula_of(name, n_epochs, zeta):
     return [FORMULAS[name](e, n_epochs, **{parameter: zeta}) for e in range(n_epochs)]
 
 
-@by_name
+@pytest.mark.parametrize("name", [k for k in ZETA_SCHEDULES if k != "loss"])
 @pytest.mark.parametrize("zeta", [0.1, 0.45])
 def test_zeta_of_every_epoch_is_that_of_the_formula(mlp, multiclass, name, zeta):
     model = mlp(zeta_schedule=name, zeta=zeta, max_iter=7).fit(*multiclass)
@@ -239,3 +243,55 @@ def test_schedule_whose_last_value_is_no_share_is_refused(mlp, binary, monkeypat
     match = r"zeta_schedule=.* at epoch 39 of 40; zeta must be in \[0, 1\) at every epoch"
     with pytest.raises(ValueError, match=match):
         model.fit(*binary)
+
+
+# --- what was learned -----------------------------------------------------------------
+
+
+def test_loss_driven_zeta_is_the_share_that_is_not_learned():
+    schedule, probabilities = LossDriven(zeta=0.4), np.array([0.9, 0.5, 0.2])
+    loss = -np.log(probabilities).mean()
+    expected = 0.4 * (1 - np.exp(np.log(probabilities).mean()))
+    assert schedule(3, 10, loss=loss) == pytest.approx(expected, rel=1e-12)
+    assert schedule(3, 10) == 0.4
+    assert [schedule(3, 10, loss=loss) for loss in (0.0, -1.0, np.inf)] == [0, 0, 0.4]
+    zetas = [schedule(3, 10, loss=loss) for loss in (0.01, 0.1, 1.0, 10.0, 1e300)]
+    assert np.all(np.diff([0, *zetas]) >= 0)
+    assert zetas[-1] == 0.4
+
+
+@pytest.mark.parametrize("evolve_every", ["epoch", 3])
+def test_zeta_follows_the_loss_of_the_epoch_before(mlp, multiclass, evolve_every):
+    model = mlp(zeta_schedule="loss", zeta=0.2, evolve_every=evolve_every, max_iter=8)
+    history = model.fit(*multiclass).history_
+    losses = [record["loss"] for record in history]
+    expected = [0.2, *(0.2 * (1 - np.exp(-loss)) for loss in losses[:-1])]
+    zetas = [record["zeta"] for record in history]
+    np.testing.assert_allclose(zetas, expected, rtol=1e-12)
+    assert zetas[-1] < zetas[0]
+
+
+class Reader:
+    """A schedule of a user's that reads a metric."""
+
+    metric = "turnover"
+
+    def __init__(self, wrong=False):
+        self.seen, self.wrong = [], wrong
+
+    def __call__(self, epoch, n_epochs, turnover=None):
+        self.seen.append((epoch, turnover))
+        return 1.5 if self.wrong and turnover is not None else 0.25
+
+
+def test_any_schedule_may_read_a_metric(mlp, multiclass):
+    schedule = Reader()
+    model = mlp(zeta_schedule=schedule, max_iter=5).fit(*multiclass)
+    read = [(epoch, turnover) for epoch, turnover in schedule.seen if turnover is not None]
+    assert read == [(k + 1, model.history_[k]["turnover"]) for k in range(4)]
+    assert (0, None) in schedule.seen
+
+
+def test_what_is_made_of_a_metric_must_be_a_share_too(mlp, multiclass):
+    with pytest.raises(ValueError, match=r"at epoch 1 of 5; zeta must be in \[0, 1\)"):
+        mlp(zeta_schedule=Reader(wrong=True), max_iter=5).fit(*multiclass)

@@ -29,6 +29,7 @@ class Evolution:
     growth : member of the public family, or a list with one per layer
     pruning : member of the public family, or None
     zeta_schedule : callable of (epoch, n_epochs)
+        May read a metric of the epoch before, see :mod:`sksparse_mlp.schedules`.
     n_epochs : int
     every : int or None
         Updates between two evolutions; None evolves between epochs.
@@ -41,6 +42,8 @@ class Evolution:
         The current epoch, from 0.
     zeta : float
         Of the current epoch.
+    record : dict
+        Of the epoch before; empty before the first.
     alive : list of ndarray
         Sorted indices of the neurons in the network, input layer first.
     n_connections : list of int
@@ -49,7 +52,7 @@ class Evolution:
 
     growth: Any
     pruning: Any
-    zeta_schedule: Callable[[int, int], float]
+    zeta_schedule: Callable[..., float]
     n_epochs: int
     every: int | None
     until: float
@@ -57,6 +60,7 @@ class Evolution:
     rng: np.random.Generator
     epoch: int = 0
     zeta: float = 0.0
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
     alive: list[np.ndarray] = field(default_factory=list)
     n_connections: list[int] = field(default_factory=list)
     _pruned_in: int = -1
@@ -110,7 +114,13 @@ class Evolution:
         self.epoch = epoch
         planned = min(epoch, self.n_epochs - 1)
         in_time = planned < self.until * self.n_epochs
-        self.zeta = self.zeta_schedule(planned, self.n_epochs) if in_time else 0.0
+        metric = getattr(self.zeta_schedule, "metric", None)
+        read = {metric: self.record[metric]} if metric in self.record else {}
+        self.zeta = self.zeta_schedule(planned, self.n_epochs, **read) if in_time else 0.0
+
+    def resume_epoch(self, epoch: int, record: dict[str, Any]) -> None:
+        """Go on at the end of an epoch with this record."""
+        self.epoch, self.zeta, self.record = epoch, record["zeta"], record
 
     def is_due(self, n_updates: int) -> bool:
         """Whether to evolve before the update that follows ``n_updates`` others."""

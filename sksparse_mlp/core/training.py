@@ -196,7 +196,7 @@ class Training:
             self.best = None
             self.evolution.attach(self.network)
         else:
-            self.evolution.begin_epoch(self.epoch - 1)
+            self.evolution.resume_epoch(self.epoch - 1, last)
         try:
             for remaining in reversed(range(n_epochs)):
                 if last is not None and self.evolution.every is None:
@@ -210,7 +210,7 @@ class Training:
                     self._skips = None
                     self.finished = True
                     return
-                self._last = None
+                self._last, self.evolution.record = None, last
                 if self.records_gradient_flow:
                     some = observed(samples, self.batch_size)
                     flow = gradient_flow(self.network, some, buffers, workers)

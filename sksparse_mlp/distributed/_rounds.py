@@ -380,7 +380,7 @@ class Rounds:
         """Let the topology evolve as it does between epochs, and enter that."""
         begun = time.perf_counter()
         training, evolution = self.training, self.training.evolution
-        evolution.begin_epoch(training.epoch - 1)
+        evolution.resume_epoch(training.epoch - 1, record)
         if evolution.every is not None:
             # Connections move within the rounds; here only neurons leave.
             evolution.zeta = 0.0

@@ -87,11 +87,11 @@ def _per_layer(name: str, value: Any, n_layers: int, of_what: str) -> list[Any]:
 
 
 def _checked_zeta(
-    schedule: Callable[[int, int], float], epoch: int, n_epochs: int
+    schedule: Callable[..., float], epoch: int, n_epochs: int, **read: float
 ) -> float:
     """What a schedule of the user's gives, which must be a share."""
     try:
-        zeta = schedule(epoch, n_epochs)
+        zeta = schedule(epoch, n_epochs, **read)
     except TypeError as error:
         raise ValueError(
             f"zeta_schedule={schedule!r} cannot be called with (epoch, n_epochs): {error}. "
@@ -221,7 +221,8 @@ class Assembly(Parameters, ABC):
         if type(schedule) in ZETA_SCHEDULES.values():
             # Their parameters keep them in range.
             return schedule
-        checked = partial(_checked_zeta, schedule)
+        checked: Any = partial(_checked_zeta, schedule)
+        checked.metric = getattr(schedule, "metric", None)
         n_epochs = self._n_epochs
         for epoch in np.linspace(0, n_epochs - 1, N_EPOCHS_CHECKED, dtype=int):
             checked(int(epoch), n_epochs)

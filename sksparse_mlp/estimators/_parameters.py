@@ -51,9 +51,10 @@ class Parameters:
 
     zeta_schedule : str or callable, default="constant"
         Zeta at every epoch: "constant" (SET), "linear" (LDV), "oscillating" (OSV),
-        "exponential" (EXD), "cosine", an instance from :mod:`sksparse_mlp.schedules`, or
-        any function of (epoch, n_epochs), with epochs counted from 0, whose values are
-        in [0, 1). A named schedule begins at `zeta`.
+        "exponential" (EXD), "cosine", "loss" (which falls as the training loss does), an
+        instance from :mod:`sksparse_mlp.schedules`, or any function of (epoch, n_epochs),
+        with epochs counted from 0, whose values are in [0, 1). A named schedule begins at
+        `zeta`.
 
     growth : str, Growth or list of these, default="random"
         Where new connections grow: "random" (SET), "liset", "gradient" (RigL), "ctre"
