@@ -454,7 +454,8 @@ class CosineGrowth(_GrowthOfPairs):
                 f"arrays of shape ({layer.n_in}, batch) and ({layer.n_out}, batch), or "
                 "take a rule that needs none, such as RandomGrowth."
             )
-        return Pairs(*signal, normed=True)
+        x, y = signal
+        return Pairs(x, y, normed=True)
 
 
 class CannistraciHebbGrowth(Growth):

@@ -82,4 +82,6 @@ class Pairs:
 def _inverse_norms(values: np.ndarray) -> np.ndarray:
     """What makes each row's norm 1; 0 for rows of zeros, which are like no other."""
     norms = np.sqrt(np.einsum("ij,ij->i", values, values))
-    return np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+    inverse: np.ndarray = np.zeros_like(norms)
+    np.divide(1, norms, out=inverse, where=norms > 0)
+    return inverse

@@ -110,4 +110,5 @@ class Paths:
 
 def _roots(ends: np.ndarray) -> np.ndarray:
     """The square root of each neuron's number of connections but one, 0 without any."""
-    return np.sqrt(np.maximum(np.diff(ends) - 1, 0), dtype=np.float64)
+    roots: np.ndarray = np.sqrt(np.maximum(np.diff(ends) - 1, 0), dtype=np.float64)
+    return roots

@@ -221,8 +221,9 @@ class Assembly(Parameters, ABC):
         if type(schedule) in ZETA_SCHEDULES.values():
             # Their parameters keep them in range.
             return schedule
-        checked: Any = partial(_checked_zeta, schedule)
-        checked.metric = getattr(schedule, "metric", None)
+        checked = partial(_checked_zeta, schedule)
+        # What it reads, if anything.
+        vars(checked)["metric"] = getattr(schedule, "metric", None)
         n_epochs = self._n_epochs
         for epoch in np.linspace(0, n_epochs - 1, N_EPOCHS_CHECKED, dtype=int):
             checked(int(epoch), n_epochs)
