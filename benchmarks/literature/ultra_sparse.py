@@ -21,6 +21,7 @@ from sksparse_mlp.topology import CannistraciHebbGrowth, CosineGrowth
 SEEDS = (0, 1, 2)
 DENSITIES = (0.01, 0.005, 0.02, 0.05)
 MAIN = 0.01
+RATES = (1e-3, 4e-3, 1.6e-2)
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,18 @@ class Task:
         """What is tried in tuning."""
         return [
             {"learning_rate_init": rate, "dropout": dropout, "alpha": alpha}
-            for rate, dropout, alpha in product((1e-3, 4e-3), (0.0, 0.2), self.alphas)
+            for rate, dropout, alpha in product(RATES, (0.0, 0.2), self.alphas)
         ]
 
 
-LARGE = Task((1000,) * 3, 10, 128, 10_000, 3_000, 6, (0.1,))
+LARGE = Task((1000,) * 3, 10, 128, 6_000, 3_000, 5, (0.1,))
 TASKS = {
     "madelon": Task((400, 100, 400), 100, 32, tuning_epochs=30),
-    "isolet": Task((512, 256, 128), 40, 64, tuning_epochs=10),
+    "isolet": Task((512, 256, 128), 30, 64, tuning_epochs=10),
     "mnist": LARGE,
     "fashion_mnist": LARGE,
-    "tox_171": Task((256, 128), 100, 16, has_parts=False),
-    "yale": Task((256, 128), 100, 16, has_parts=False),
+    "tox_171": Task((256, 128), 60, 16, tuning_epochs=20, has_parts=False),
+    "yale": Task((256, 128), 60, 16, has_parts=False),
 }
 FULL = {"zeta": 0.0, "epsilon": 1e9}
 RULES = {
