@@ -7,6 +7,7 @@ from sksparse_mlp.estimators._classifier_cv import SparseMLPClassifierCV
 from sksparse_mlp.estimators._regressor import SparseMLPRegressor
 from sksparse_mlp.estimators._regressor_cv import SparseMLPRegressorCV
 from sksparse_mlp.estimators._selector import SparseMLPSelector
+from sksparse_mlp.estimators._tabular import make_tabular_pipeline
 
 __all__ = [
     "SparseMLPClassifier",
@@ -15,6 +16,7 @@ __all__ = [
     "SparseMLPRegressorCV",
     "SparseMLPSelector",
     "__version__",
+    "make_tabular_pipeline",
     "show_versions",
 ]
 __version__ = "0.1.0"

@@ -44,6 +44,11 @@ else:
     HAS_CALLBACKS = True
 
 try:
+    from sklearn.utils._repr_html.estimator import _VisualBlock
+except ImportError:
+    from sklearn.utils._estimator_html_repr import _VisualBlock
+
+try:
     from sklearn.utils import _align_api_if_sparse
 except ImportError:
     from scipy.sparse import csr_matrix as _align_api_if_sparse
@@ -75,6 +80,7 @@ __all__ = [
     "make_classification",
     "validate_parameter_constraints",
     "validate_params",
+    "visual_block",
 ]
 
 # Where the documentation is published, without a slash at the end; empty while it is not.
@@ -113,6 +119,12 @@ def check_callback_support(caller: str) -> None:
     """Raise an ImportError if this scikit-learn has no callbacks."""
     if not HAS_CALLBACKS:
         raise _too_old(f"{caller} needs the callbacks of", "1.9")
+
+
+def visual_block(estimator: Any, caption: str | None) -> Any:
+    """An estimator's box in the HTML representation, with a caption below its name."""
+    details = {"names": type(estimator).__name__, "name_details": str(estimator)}
+    return _VisualBlock("single", estimator, name_caption=caption, **details)
 
 
 def make_classification(*args: Any, return_X_y: bool, **kwargs: Any) -> Any:

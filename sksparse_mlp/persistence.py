@@ -3,6 +3,7 @@
 from itertools import chain
 from typing import Any
 
+import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
@@ -12,6 +13,8 @@ from sksparse_mlp._names import TRUSTED_BEFORE
 from sksparse_mlp.activations import ACTIVATIONS
 from sksparse_mlp.analysis._density import NodeDensities
 from sksparse_mlp.analysis._layer_classifier import _LayerModel
+from sksparse_mlp.estimators import _tabular
+from sksparse_mlp.estimators._tables import TableColumns
 from sksparse_mlp.initializers import INITIALIZERS
 from sksparse_mlp.losses import LOSSES
 from sksparse_mlp.schedules import ZETA_SCHEDULES
@@ -29,6 +32,18 @@ FAMILIES: tuple[dict[str, Any], ...] = (
 )
 
 
+# What `make_tabular_pipeline` is made of, beside scikit-learn's parts.
+TABULAR = (
+    TableColumns,
+    _tabular.number_columns,
+    _tabular.missing_columns,
+    _tabular.category_columns,
+    _tabular.as_float32,
+    np.clip,
+    np.dtype,
+)
+
+
 def _estimators(module: Any) -> list[type]:
     members = (vars(module)[name] for name in module.__all__)
     return [m for m in members if isinstance(m, type) and issubclass(m, BaseEstimator)]
@@ -36,7 +51,7 @@ def _estimators(module: Any) -> list[type]:
 
 def _trusted() -> list[str]:
     classes = chain(
-        (csr_array, NodeDensities, _LayerModel),
+        (csr_array, NodeDensities, _LayerModel, *TABULAR),
         _estimators(sksparse_mlp),
         _estimators(analysis),
         *(family.values() for family in FAMILIES),

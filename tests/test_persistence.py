@@ -13,6 +13,7 @@ from sksparse_mlp import (
     SparseMLPRegressor,
     SparseMLPRegressorCV,
     SparseMLPSelector,
+    make_tabular_pipeline,
 )
 from sksparse_mlp._names import TRUSTED_BEFORE
 from sksparse_mlp.analysis import (
@@ -72,6 +73,10 @@ def pipeline(mlp, X, y):
     return make_pipeline(StandardScaler(), mlp()).fit(X, y)
 
 
+def tabular(mlp, X, y):
+    return make_tabular_pipeline(mlp()).fit(X, y)
+
+
 def layer_activations(mlp, X, y):
     return LayerActivations(mlp().fit(X, y)).fit(X)
 
@@ -104,6 +109,7 @@ KINDS = [
     cross_fitted_with_holes,
     selector,
     pipeline,
+    tabular,
     layer_activations,
     node_activity,
     distributions,

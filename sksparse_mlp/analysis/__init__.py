@@ -7,7 +7,7 @@ from sksparse_mlp.analysis._distributions import ActivationDistributions
 from sksparse_mlp.analysis._gradients import effective_gradient_flow, gradient_flow
 from sksparse_mlp.analysis._layer_accuracies import LayerAccuracies, layer_accuracies
 from sksparse_mlp.analysis._layer_classifier import LayerClassifier, NodeClassifier
-from sksparse_mlp.analysis._memory import MemoryFootprint, memory_footprint
+from sksparse_mlp.analysis._memory import memory_footprint
 from sksparse_mlp.analysis._metrics import average_ratioed_accuracy
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
@@ -22,6 +22,8 @@ from sksparse_mlp.analysis._plot._variance_map import VarianceMapDisplay
 from sksparse_mlp.analysis._plot._weight_distribution import WeightDistributionDisplay
 from sksparse_mlp.analysis._report import report
 from sksparse_mlp.analysis._topology import Connectivity, connectivity
+from sksparse_mlp.estimators._memory import MemoryFootprint
+from sksparse_mlp.estimators._summary import NetworkSummary
 
 __all__ = [
     "ActivationDistributions",
@@ -34,6 +36,7 @@ __all__ = [
     "LayerActivations",
     "LayerClassifier",
     "MemoryFootprint",
+    "NetworkSummary",
     "NodeActivity",
     "NodeActivityDisplay",
     "NodeClassifier",

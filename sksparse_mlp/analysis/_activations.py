@@ -18,7 +18,8 @@ from sksparse_mlp._sklearn import (
     _fit_context,
     _get_output_config,
 )
-from sksparse_mlp.analysis._layers import Analyser, checked_data, passes
+from sksparse_mlp.analysis._layers import Analyser, checked_data
+from sksparse_mlp.core.passes import passes
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 

@@ -1,6 +1,5 @@
 """Which nodes are on, for which classes."""
 
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +11,9 @@ from sklearn.utils.validation import (
 
 from sksparse_mlp._sklearn import _fit_context, check_pandas_support
 from sksparse_mlp.analysis._activations import NodeTransformer, rows_from
-from sksparse_mlp.analysis._layers import Analyser, checked_data, groups, passes
+from sksparse_mlp.analysis._layers import Analyser, checked_data, groups
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.passes import nodes_on
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 # What analysers take.
@@ -159,7 +159,9 @@ class NodeActivity(NodeTransformer):
         X = self._checked(X, reset=False)
         estimator = self._fitted()
         as_sparse = not self._must_be_dense()
-        on = (np.concatenate(nodes) for _, nodes in _on(estimator._fitted_network(), X))
+        on = (
+            np.concatenate(nodes) for _, nodes in nodes_on(estimator._fitted_network(), X)
+        )
         shape = X.shape[0], self._n_nodes(estimator)
         return rows_from(on, shape, bool, as_sparse=as_sparse)
 
@@ -191,24 +193,12 @@ class NodeActivity(NodeTransformer):
             for unit in network.hidden
         ]
         one_hot = np.eye(self.classes_.size, dtype=np.float32)
-        for start, nodes in _on(network, X):
+        for start, nodes in nodes_on(network, X):
             classes = one_hot[codes[start : start + nodes[0].shape[1]]]
             for n_on, on in zip(counts, nodes, strict=True):
                 # Exact: a batch has far fewer samples than float32 counts to.
                 n_on += (on.astype(np.float32) @ classes).astype(np.int64)
         return counts
-
-
-def _on(network: Network, X: Any) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Where each batch begins, and per hidden layer which nodes are on in it."""
-    for start, batch in passes(network, X):
-        yield (
-            start,
-            [
-                unit.activation.is_on(z, a)
-                for unit, z, a in zip(network.hidden, batch.z, batch.a, strict=False)
-            ],
-        )
 
 
 def _sparsity(n_on: np.ndarray, n_samples: int) -> float:

@@ -10,9 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp._sklearn import Interval, _fit_context, check_pandas_support
 from sksparse_mlp.analysis._activity import NETWORK, grouped_data, nodes_frame
-from sksparse_mlp.analysis._layers import Analyser, passes
+from sksparse_mlp.analysis._layers import Analyser
 from sksparse_mlp.core import kernels
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.passes import passes
 
 STAGES = ("pre", "post")
 # No bin is wider than this part of the range of its node.

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sksparse_mlp._sklearn import Interval, _check_sample_weight, validate_params
-from sksparse_mlp.analysis._layers import BATCH, checked_data, fitted
+from sksparse_mlp.analysis._layers import checked_data, fitted
 from sksparse_mlp.core import gradients
+from sksparse_mlp.core.passes import BATCH
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._mlp import BaseSparseMLP

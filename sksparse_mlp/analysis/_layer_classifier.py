@@ -20,9 +20,9 @@ from sksparse_mlp.analysis._density import BinnedValues
 from sksparse_mlp.analysis._layers import (
     Analyser,
     class_codes,
-    passes,
 )
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.passes import passes
 
 SYSTEMS = ("discrete", "continuous", "combined")
 

@@ -1,6 +1,5 @@
-"""What analysers share: fitted estimators, their data, and passes over the layers."""
+"""What analysers share: fitted estimators and their data."""
 
-from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -15,14 +14,8 @@ from sklearn.utils.validation import (
 )
 
 from sksparse_mlp._sklearn import BaseEstimator
-from sksparse_mlp.core.network import Batch, Network
-from sksparse_mlp.core.samples import gather
-from sksparse_mlp.core.workers import ALONE
 from sksparse_mlp.estimators._input import validated
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
-
-# Samples that pass the layers together.
-BATCH = 256
 
 
 def fitted(estimator: Any) -> BaseSparseMLP:
@@ -106,23 +99,6 @@ def class_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
             "estimator needs at least one."
         )
     return codes
-
-
-def passes(network: Network, X: Any) -> Iterator[tuple[int, Batch]]:
-    """Pass X over the layers; yield where each batch of samples begins, and the batch.
-
-    ``batch.z[k]`` and ``batch.a[k]`` are the pre-activations and activations of hidden
-    layer k, of shape (n_nodes, n_samples); ``batch.z[-1]`` are the logits. They are valid
-    until the next batch is asked for.
-    """
-    n_samples = X.shape[0]
-    buffers = network.buffers(min(BATCH, n_samples), training=True)
-    for start in range(0, n_samples, BATCH):
-        rows = np.arange(start, min(start + BATCH, n_samples))
-        batch = buffers if rows.size == buffers.size else buffers.first(rows.size)
-        gather(X, rows, batch.x, 0, batch.x.shape[1])
-        network.forward(batch, ALONE)
-        yield start, batch.without_padding()
 
 
 class Analyser(BaseEstimator):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sksparse_mlp.analysis._layer_classifier import SYSTEMS, _fitted_models
-from sksparse_mlp.analysis._layers import passes
 from sksparse_mlp.core.network import Network
+from sksparse_mlp.core.passes import passes
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,12 @@ from sksparse_mlp.estimators._input import validated
 from sksparse_mlp.estimators._judging import blend, within
 from sksparse_mlp.estimators._members import Team
 from sksparse_mlp.estimators._search import results, searched, winner_of
+from sksparse_mlp.estimators._summary import Summarised
 from sksparse_mlp.estimators._transaction import Transactional
 from sksparse_mlp.serialization._ensembles import exported_ensemble, imported_ensemble
 
 
-class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
+class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstimator):
     """What cross-fitted ensembles share, whatever their targets are.
 
     Parameters
@@ -307,11 +308,8 @@ class BaseSparseMLPCV(Transactional, CallbackSupportMixin, BaseEstimator):
             )
         return configurations
 
-    @property
-    def density_(self) -> float:
-        """Share of the possible connections of all members together that exist."""
-        check_is_fitted(self)
-        return float(np.mean([network.density_ for network in self.estimators_]))
+    def _networks(self) -> list[Any]:
+        return self.estimators_
 
     @property
     def selection_frequencies_(self) -> np.ndarray:

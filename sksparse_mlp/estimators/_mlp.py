@@ -30,6 +30,7 @@ from sksparse_mlp.core.training import Run, Training
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
 from sksparse_mlp.estimators._input import in_reach, relative, validated
+from sksparse_mlp.estimators._summary import Summarised
 from sksparse_mlp.estimators._transaction import Transactional, changes
 from sksparse_mlp.serialization._arrays import exported, imported
 
@@ -37,7 +38,9 @@ from sksparse_mlp.serialization._arrays import exported, imported
 MIN_UPDATES = 100
 
 
-class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator):
+class BaseSparseMLP(
+    Summarised, Assembly, Transactional, CallbackSupportMixin, BaseEstimator
+):
     """What sparse multilayer perceptrons share, whatever their targets are.
 
     A subclass says what its targets are, by the abstract methods.
@@ -514,6 +517,9 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
             "out_activation_": network.loss.link,
         }
 
+    def _networks(self) -> list[Any]:
+        return [self]
+
     @property
     def feature_importances_(self) -> np.ndarray:
         """Shares of the input neurons in the sum of the first layer's absolute weights."""
@@ -522,13 +528,6 @@ class BaseSparseMLP(Assembly, Transactional, CallbackSupportMixin, BaseEstimator
         total = max(strengths.sum(), np.finfo(strengths.dtype).tiny)
         shares: np.ndarray = strengths / total
         return shares
-
-    @property
-    def density_(self) -> float:
-        """Share of the possible connections of all layers together that exist."""
-        check_is_fitted(self)
-        possible = sum(math.prod(coef.shape) for coef in self.coefs_)
-        return float(sum(coef.nnz for coef in self.coefs_) / possible)
 
     def compress(self) -> Self:
         """Leave out what cannot matter for predictions.

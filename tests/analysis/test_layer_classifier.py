@@ -28,7 +28,7 @@ from sksparse_mlp.analysis._layer_classifier import (
     LayerClassifier,
     NodeClassifier,
 )
-from sksparse_mlp.analysis._layers import passes
+from sksparse_mlp.core.passes import passes
 
 ZERO_SIDED = ["relu", "relu_tau", "crelu", "st", "cst"]
 

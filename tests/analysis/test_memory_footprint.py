@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp.analysis._memory import MemoryFootprint, memory_footprint
+from sksparse_mlp.analysis import MemoryFootprint, memory_footprint
 from sksparse_mlp.core.layer import n_connections, required_bytes
 from sksparse_mlp.core.optimizers import OPTIMIZERS
 from sksparse_mlp.topology import LiSET

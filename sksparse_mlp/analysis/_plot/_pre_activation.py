@@ -5,12 +5,13 @@ from typing import Any, Self
 import numpy as np
 from sklearn.neighbors import KernelDensity
 
-from sksparse_mlp.analysis._layers import checked_data, fitted, groups, passes
+from sksparse_mlp.analysis._layers import checked_data, fitted, groups
 from sksparse_mlp.analysis._plot._display import (
     Display,
     draw_ridges,
     ridges_height,
 )
+from sksparse_mlp.core.passes import passes
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 # Points at which densities are drawn: per bandwidth, and at least and at most in all.
