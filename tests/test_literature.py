@@ -221,3 +221,60 @@ def test_copies_are_mirrored_and_moved_by_a_pixel_at_most():
         assert sum(found) == 1
     # Three places each way, mirrored or not, of both.
     assert len(np.unique(copies, axis=0)) == 2 * 18
+
+
+# --- what of a document is done, and what is said of the rest --------------------------
+
+
+def cells(log):
+    return {"a": grid(log, 1, 2), "b": grid(log, 3)}
+
+
+def test_cells_do_the_first_of_each_first(tmp_path, log):
+    found = Runs("t", folder=tmp_path).cells(squared, cells(log))
+    assert found == {"a": [{"square": 1}, {"square": 4}], "b": [{"square": 9}]}
+    assert Path(log).read_text().split() == ["1", "3", "2"]
+
+
+def test_only_finished_runs_are_reported_and_counted(tmp_path, log):
+    Runs("t", folder=tmp_path).map(squared, grid(log, 2))
+    runs = Runs("t", folder=tmp_path, only_finished=True)
+    assert runs.cells(squared, cells(log)) == {"a": [{"square": 4}]}
+    runs.finish("Title", "text")
+    assert n_done(log) == 1
+    assert "wanted, and finished here | 3 | 1 |" in (tmp_path / "t.md").read_text()
+    with pytest.raises(ValueError, match=r"1 of 2 runs of squared.*--only-finished"):
+        runs.map(squared, grid(log, 2, 3))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_report_says_where_it_is_not_the_documents(tmp_path, full):
+    runs = Runs("t", folder=tmp_path, full=full)
+    assert runs.reduced("epochs", document=500, here=40) == (500 if full else 40)
+    assert runs.reduced("seeds", document=3, here=3) == 3
+    runs.finish("Title", "text")
+    report = (tmp_path / "t.md").read_text()
+    assert ("| epochs | 500 | 40 |" in report) != full
+    assert ("`--full`" in report.partition("## ")[2]) != full
+    assert "seeds |" not in report
+    assert ("Where this is not" in report) != full
+
+
+def test_other_deviations_are_said_with_full_too(tmp_path):
+    runs = Runs("t", folder=tmp_path, full=True)
+    runs.deviates("rate", document=0.01, here=0.001)
+    runs.finish("Title", "text")
+    assert "| rate | 0.01 | 0.001 |" in (tmp_path / "t.md").read_text()
+
+
+def test_finished_runs_need_no_data(monkeypatch, tmp_path):
+    monkeypatch.setattr(program, "fetch", lambda name: 1 / 0)
+    run_program(monkeypatch, "densities", "--only-finished", "--results", str(tmp_path))
+    assert "| 48 | 0 |" in (tmp_path / "densities.md").read_text()
+
+
+def test_the_summary_is_that_of_the_committed_results(monkeypatch, tmp_path):
+    run_program(monkeypatch, "summary", "--results", str(tmp_path))
+    made = (tmp_path / "summary.md").read_text()
+    assert made == (FOLDER / "results" / "summary.md").read_text()
+    assert made.count("\n## ") == 5

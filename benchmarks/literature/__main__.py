@@ -25,7 +25,9 @@ class Table:
 
 TABLES = {
     "madelon": Table("Zhang's Tables 7.1 to 7.4 on Madelon", ("madelon",)),
+    "densities": Table("Zhang's Experiment 2 (Figure 7.2) on Madelon", ("madelon",)),
     "fashion": Table("Zhang's Tables 7.1 and 7.2 on Fashion-MNIST", ("fashion_mnist",)),
+    "cifar": Table("Zhang's Tables 7.1 and 7.2 on CIFAR-10", ("cifar10",)),
     "sparsity": Table("Zhang's Table 6.2"),
     "depth": Table("Price et al.'s deep networks at the edge of chaos", ("mnist",)),
     "liset": Table("Radu's Tables 2 and 3", ("mnist", "isolet")),
@@ -56,6 +58,7 @@ TABLES = {
         "Growth rules at 0.5 to 5 %, beside dense networks",
         ("madelon", "isolet", "mnist", "fashion_mnist"),
     ),
+    "summary": Table("What the documents claim, beside the finished runs of the others"),
     "nodes": Table("Pretorius' Tables 5.1 and 5.2, layers as classifiers", ("mnist",)),
 }
 
@@ -82,6 +85,12 @@ def parser():
     )
     parser.add_argument("table", nargs="?", choices=TABLES, help="none lists them all")
     parser.add_argument("--quick", action="store_true", help="few epochs, one seed")
+    parser.add_argument(
+        "--full", action="store_true", help="all epochs and seeds of the document"
+    )
+    parser.add_argument(
+        "--only-finished", action="store_true", help="report of what is finished"
+    )
     parser.add_argument("--n-jobs", type=int, default=1, help="runs at once")
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="a Dask scheduler whose workers do the runs"
@@ -110,12 +119,14 @@ def main():
         print(listing(arguments.results))
         return
     # What is missing is said before any work starts.
-    for name in TABLES[arguments.table].data:
+    for name in () if arguments.only_finished else TABLES[arguments.table].data:
         fetch(name)
     runs = Runs(
         arguments.table,
         folder=arguments.results,
         quick=arguments.quick,
+        full=arguments.full,
+        only_finished=arguments.only_finished,
         other_versions=arguments.other_versions,
     )
     module = import_module(f"benchmarks.literature.{arguments.table}")

@@ -2,19 +2,22 @@
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pandas as pd
 from joblib import Parallel, delayed
 from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from benchmarks.peers.report import machine
+from benchmarks.tables import markdown
 from sksparse_mlp import __version__
 
 RESULTS = Path(__file__).parent / "results"
+Cell = TypeVar("Cell", bound=Hashable)
 
 
 class Runs:
@@ -28,6 +31,10 @@ class Runs:
         Where the files are. Those of quick runs are in a folder of their own in there.
     quick : bool
         Whether to do so little that only the program is tried, not the document.
+    full : bool
+        Whether to do as much as the document did where less is done otherwise.
+    only_finished : bool
+        Whether to report of the runs that are finished, and to start none.
     other_versions : bool
         Whether finished runs of other versions of the package are taken along.
 
@@ -43,12 +50,17 @@ class Runs:
         *,
         folder: Path = RESULTS,
         quick: bool = False,
+        full: bool = False,
+        only_finished: bool = False,
         other_versions: bool = False,
     ):
-        self.command = f"python -m benchmarks.literature {name}" + " --quick" * quick
+        self.command = f"python -m benchmarks.literature {name}"
+        self.command += " --quick" * quick + " --full" * full
         self.name = name
         self.folder = folder / "quick" if quick else folder
-        self.quick = quick
+        self.quick, self.full, self.only_finished = quick, full, only_finished
+        self._is_reduced = False
+        self._deviations: dict[str, dict[str, Any]] = {}
         self._used: list[dict] = []
         self._kept = finished_runs(self.path("json"))
         others = {run["made"]["version"] for run in self._kept} - {__version__}
@@ -70,6 +82,22 @@ class Runs:
         """All of them, the first ``n`` in a quick run."""
         return items[:n] if self.quick else items
 
+    def reduced(self, what: str, *, document: int, here: int) -> int:
+        """How many epochs, seeds or samples: ``here``, or with ``full`` the document's.
+
+        The report says where these differ.
+        """
+        size = document if self.full else here
+        self._is_reduced |= size != document
+        self.deviates(what, document=document, here=size)
+        return size
+
+    def deviates(self, what: str, *, document: Any, here: Any) -> None:
+        """Let the report say where a run is not as in the document."""
+        if document != here:
+            row = {"what": what, "document": f"{document}", "here": f"{here}"}
+            self._deviations[what] = row
+
     def __call__(self, function: Callable[..., dict], **settings) -> dict:
         """What ``function(**settings)`` returns, now or in an earlier run."""
         return self.map(function, [settings])[0]
@@ -87,9 +115,42 @@ class Runs:
             for wanted, settings in zip(asked, grid, strict=True)
             if self._find(wanted) is None
         }
+        if missing and self.only_finished:
+            raise ValueError(
+                f"{len(missing)} of {len(asked)} runs of {function.__name__} are not "
+                "finished, and this table needs all. Run it without --only-finished."
+            )
         if missing:
             self._do(function, missing.values())
-        found = [self._find(wanted) for wanted in asked]
+        return self._take([self._find(wanted) for wanted in asked])
+
+    def cells(
+        self, function: Callable[..., dict], grid: dict[Cell, list[dict]]
+    ) -> dict[Cell, list[dict]]:
+        """What the function returns for the settings of each cell, as `map`.
+
+        The first of every cell come first. With ``only_finished`` those that are missing
+        are left out, which the report says.
+        """
+        turns = zip_longest(*grid.values())
+        order = [settings for turn in turns for settings in turn if settings is not None]
+        if not self.only_finished:
+            self.map(function, order)
+        found = {
+            cell: [self._find(self._asked(function, settings)) for settings in own]
+            for cell, own in grid.items()
+        }
+        finished = {cell: [run for run in own if run] for cell, own in found.items()}
+        n_finished = sum(map(len, finished.values()))
+        if n_finished < len(order):
+            what = f"runs of `{function.__name__}`: wanted, and finished here"
+            self._deviations.setdefault(what, {"what": what, "document": 0, "here": 0})
+            self._deviations[what]["document"] += len(order)
+            self._deviations[what]["here"] += n_finished
+        return {cell: self._take(own) for cell, own in finished.items() if own}
+
+    def _take(self, found: list[dict]) -> list[dict]:
+        """Results of the runs, which the report counts."""
         self._used += [run for run in found if not any(run is used for used in self._used)]
         return [run["result"] for run in found]
 
@@ -115,15 +176,26 @@ class Runs:
         self._write(self._used)
 
     def report(self, *parts: str) -> None:
-        """Write the report, of the runs asked for until now."""
+        """Write the report, of the runs asked for until now.
+
+        It says where they are not as in the document, as far as that was told.
+        """
         title, *rest = parts
         machines = "; ".join(sorted({run["made"]["machine"] for run in self._used}))
         made = (
             f"Made by `{self.command}` with `SKSPARSE_MLP_DATA` set: {len(self._used)} "
             f"runs, {self.seconds():.0f} s of one core in all ({machines})."
         )
-        text = "\n\n".join([f"# {title}", made, *rest])
+        text = "\n\n".join([f"# {title}", made, *self._not_as_there(), *rest])
         self.path("md").write_text(text + "\n", encoding="utf-8")
+
+    def _not_as_there(self) -> list[str]:
+        if not self._deviations:
+            return []
+        rows = pd.DataFrame(list(self._deviations.values()))
+        title = "## Where this is not the document's"
+        more = "`--full` takes as many epochs and seeds as it, where fewer are below."
+        return [title, *[more] * self._is_reduced, markdown(rows)]
 
     def _asked(self, function, settings):
         named = json.dumps({"run": function.__name__, **settings}, default=repr)
@@ -149,11 +221,16 @@ def finished_runs(path: Path) -> list[dict[str, Any]]:
 
 def _run(function, asked, settings):
     """One run in one thread, as it is kept."""
-    started = time.perf_counter()
+    started = core_seconds()
     with threadpool_limits(1):
         result = function(**settings)
-    seconds = round(time.perf_counter() - started, 1)
+    seconds = round(core_seconds() - started, 1)
     return {"settings": asked, "result": result, "seconds": seconds, "made": made()}
+
+
+def core_seconds() -> float:
+    """What this process and those that it waited for have had of the cores."""
+    return sum(os.times()[:4])
 
 
 def made() -> dict[str, str]:
