@@ -270,7 +270,7 @@ def test_other_deviations_are_said_with_full_too(tmp_path):
 def test_finished_runs_need_no_data(monkeypatch, tmp_path):
     monkeypatch.setattr(program, "fetch", lambda name: 1 / 0)
     run_program(monkeypatch, "densities", "--only-finished", "--results", str(tmp_path))
-    assert "| 48 | 0 |" in (tmp_path / "densities.md").read_text()
+    assert "finished here | 50 | 0 |" in (tmp_path / "densities.md").read_text()
 
 
 def test_the_summary_is_that_of_the_committed_results(monkeypatch, tmp_path):

@@ -60,6 +60,8 @@ class Runs:
         self.folder = folder / "quick" if quick else folder
         self.quick, self.full, self.only_finished = quick, full, only_finished
         self._is_reduced = False
+        # Runs of cells by what they were asked to do, and whether they are finished.
+        self._wanted: dict[str, bool] = {}
         self._deviations: dict[str, dict[str, Any]] = {}
         self._used: list[dict] = []
         self._kept = finished_runs(self.path("json"))
@@ -141,12 +143,9 @@ class Runs:
             for cell, own in grid.items()
         }
         finished = {cell: [run for run in own if run] for cell, own in found.items()}
-        n_finished = sum(map(len, finished.values()))
-        if n_finished < len(order):
-            what = f"runs of `{function.__name__}`: wanted, and finished here"
-            self._deviations.setdefault(what, {"what": what, "document": 0, "here": 0})
-            self._deviations[what]["document"] += len(order)
-            self._deviations[what]["here"] += n_finished
+        for settings in order:
+            asked = self._asked(function, settings)
+            self._wanted[json.dumps(asked)] = self._find(asked) is not None
         return {cell: self._take(own) for cell, own in finished.items() if own}
 
     def _take(self, found: list[dict]) -> list[dict]:
@@ -190,6 +189,11 @@ class Runs:
         self.path("md").write_text(text + "\n", encoding="utf-8")
 
     def _not_as_there(self) -> list[str]:
+        self.deviates(
+            "runs: wanted, and finished here",
+            document=len(self._wanted),
+            here=sum(self._wanted.values()),
+        )
         if not self._deviations:
             return []
         rows = pd.DataFrame(list(self._deviations.values()))
