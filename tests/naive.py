@@ -360,7 +360,7 @@ def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indic
     free = np.setdiff1d(np.arange(n_rows * n_columns), kept)
     positions = np.sort([*kept, *free[ranks]])
     split_positions(positions, n_columns, new_indptr, new_indices)
-    grown[:] = np.searchsorted(positions, free[ranks])
+    grown[:] = np.append(np.searchsorted(positions, free[ranks]), 0)
 
 
 def move_values(values, slot, slot_2, keep, grown):

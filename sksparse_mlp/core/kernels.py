@@ -23,6 +23,7 @@ from sksparse_mlp.core.simd import (
     N_TOTALS,
     add_products,
     add_scaled,
+    gather_columns,
     lanes,
     lanes_of,
     load,
@@ -906,19 +907,30 @@ def poisson_deviance(z, y, weights, rows, dz, losses, tiny, start, stop):
 # --- batches --------------------------------------------------------------------------
 
 
+@inlined
+def _gather_features(X, rows, x, start, stop, first, last):
+    for s in range(start, stop):
+        row = rows[min(s, rows.size - 1)]
+        for i in range(first, last):
+            x[i, s] = X[row, i]
+
+
 @kernel
 def gather_dense(X, rows, x, start, stop):
     """x[i, s] = X[rows[s], i] for the samples ``[start, stop)``.
 
-    Samples behind the last of the rows repeat it. One cache line of features is read at a
-    time.
+    Samples behind the last of the rows repeat it. As many samples as a vector has lanes
+    give as many features at a time.
     """
-    for first in range(0, X.shape[1], 16):
-        last = min(first + 16, X.shape[1])
-        for s in range(start, stop):
-            row = rows[min(s, rows.size - 1)]
-            for i in range(first, last):
-                x[i, s] = X[row, i]
+    n, first = lanes(x), 0
+    while first + n <= X.shape[1]:
+        s = start
+        while s + n <= stop:
+            gather_columns(x, first, s, X, rows, s, first)
+            s += n
+        _gather_features(X, rows, x, s, stop, first, first + n)
+        first += n
+    _gather_features(X, rows, x, start, stop, first, X.shape[1])
 
 
 @kernel
@@ -942,33 +954,40 @@ def merge_pattern(indptr, indices, keep, ranks, n_columns, new_indptr, new_indic
     """Drop the connections that are not kept, add those at the given free positions.
 
     ``ranks`` are sorted ranks among the positions of the layer (row-major) that no kept
-    connection holds. ``grown[k]`` is where the connection at ``ranks[k]`` is then.
+    connection holds. ``grown[k]`` is where the connection at ``ranks[k]`` is then; there is
+    one place more, which ends as zero.
     """
-    n_rows = indptr.size - 1
-    count = kept = n_grown = 0
+    n_rows, count, kept, n_grown, longest = indptr.size - 1, 0, 0, 0, 0
     for row in range(n_rows):
-        base = np.int64(row) * n_columns
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    columns = np.empty(longest + 1, indices.dtype)
+    for row in range(n_rows):
         new_indptr[row] = count
+        n_old = 0
         for k in range(indptr[row], indptr[row + 1]):
-            if not keep[k]:
-                continue
-            # Free positions before this connection: its own position less those kept.
-            free = base + indices[k] - kept
-            while n_grown < ranks.size and ranks[n_grown] < free:
-                new_indices[count] = ranks[n_grown] + kept - base
-                grown[n_grown] = count
-                n_grown += 1
-                count += 1
-            new_indices[count] = indices[k]
-            kept += 1
+            columns[n_old] = indices[k]
+            n_old += keep[k]
+        # No column that is new comes behind this one.
+        columns[n_old] = n_columns
+        base, end = np.int64(row) * n_columns, n_grown
+        while end < ranks.size and ranks[end] < base + n_columns - kept - n_old:
+            end += 1
+        i, j, last = 0, n_grown, end - 1
+        for _ in range(n_old + end - n_grown if n_grown < end else 0):
+            # Written without a branch, which the processor could not predict. A free
+            # position comes behind its rank by as many as are kept before it.
+            new, old = ranks[min(j, last)] + kept + i - base, columns[i]
+            is_new = j <= last and new < old
+            new_indices[count] = new if is_new else old
+            grown[j] = count
             count += 1
-        row_end = base + n_columns - kept
-        while n_grown < ranks.size and ranks[n_grown] < row_end:
-            new_indices[count] = ranks[n_grown] + kept - base
-            grown[n_grown] = count
-            n_grown += 1
+            j += is_new
+            i += not is_new
+        for k in range(i, n_old):
+            new_indices[count] = columns[k]
             count += 1
-    new_indptr[n_rows] = count
+        kept, n_grown = kept + n_old, end
+    new_indptr[n_rows], grown[ranks.size] = count, 0
 
 
 @kernel

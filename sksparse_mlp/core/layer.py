@@ -293,10 +293,11 @@ class SparseLayer:
         n_connections = int(np.count_nonzero(keep)) + ranks.size
         indptr = np.empty_like(self.indptr)
         indices = np.empty(n_connections, self.indices.dtype)
-        grown = np.empty(ranks.size, self.indptr.dtype)
+        grown = np.empty(ranks.size + 1, self.indptr.dtype)
         kernels.merge_pattern(
             self.indptr, self.indices, keep, ranks, self.n_in, indptr, indices, grown
         )
+        grown = grown[:-1]
         self._move_values(keep, grown, n_connections)
         self._set_pattern(indptr, indices)
         return grown

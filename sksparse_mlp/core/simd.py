@@ -105,6 +105,19 @@ def times(vectors, factor, array, row, column):
     )
 
 
+def gather_columns(target, row, column, array, places, start, first):
+    """Write as many rows of an array as a vector has lanes to as many columns.
+
+    ``target[row + i, column + s]`` is ``array[places[start + s], first + i]``; places
+    behind the last of them repeat it.
+    """
+    n = lanes(array)
+    check(target, row + n - 1, column, 1)
+    chosen = places[np.minimum(np.arange(start, start + n), places.size - 1)]
+    for s, place in enumerate(chosen):
+        target[row : row + n, column + s] = load(array, place, first)
+
+
 def put_sums(array, place, vectors):
     """Write the sum of each vector of a tuple to ``array[place]`` and the places after it.
 
@@ -271,6 +284,47 @@ def _add_products(typing_context, totals, vectors, array, places, column):
 
 
 @intrinsic
+def _gather_columns(typing_context, target, row, column, array, places, start, first):
+    def generate(context, builder, signature, args):
+        source = _Rows(context, builder, array, args[3])
+        view = context.make_array(places)(context, builder, args[4])
+        (size,) = cgutils.unpack_tuple(builder, view.shape)
+        last = builder.sub(size, size.type(1))
+        vectors = []
+        for k in range(source.vector.size):
+            place = builder.add(args[5], size.type(k))
+            behind = builder.icmp_signed(">", place, last)
+            pointer = builder.gep(view.data, [builder.select(behind, last, place)])
+            vectors.append(source.load(builder.load(pointer), args[6]))
+        rows = _Rows(context, builder, target, args[0])
+        for k, vector in enumerate(_transposed(builder, vectors)):
+            row = builder.add(args[1], size.type(k))
+            rows.store(vector, rows.pointer(row, args[2]))
+        return context.get_dummy_value()
+
+    integer = types.intp
+    kinds = target, integer, integer, array, places, integer, integer
+    return types.void(*kinds), generate
+
+
+def _transposed(builder, vectors):
+    """As many vectors as they have lanes, with lanes and vectors changed for each other.
+
+    Each round puts the lanes of vectors that are half of all apart beside each other.
+    """
+    size = len(vectors)
+    half = size // 2
+    pairs = [place + lane for lane in range(half) for place in (0, size)]
+    for _ in range(half.bit_length()):
+        vectors = [
+            _lanes_of(builder, vectors[k], vectors[k + half], [p + part for p in pairs])
+            for k in range(half)
+            for part in (0, half)
+        ]
+    return vectors
+
+
+@intrinsic
 def _put_sums(typing_context, array, place, vectors):
     def generate(context, builder, signature, args):
         folded = _folded(builder, cgutils.unpack_tuple(builder, args[2]))
@@ -412,6 +466,19 @@ def _add_products_compiled(totals, vectors, array, rows, column):
 @overload(total_of, jit_options=_INLINED)
 def _total_of_compiled(vector):
     return lambda vector: _total_of(vector)
+
+
+@overload(gather_columns, jit_options=_INLINED)
+def _gather_columns_compiled(target, row, column, array, places, start, first):
+    def compiled(target, row, column, array, places, start, first):
+        if CHECKS_BOUNDS:
+            check(target, row, column, 1)
+            check(target, row + lanes(array) - 1, column, 1)
+            for s in range(start, start + lanes(array)):
+                check(array, places[min(s, places.size - 1)], first, 1)
+        _gather_columns(target, row, column, array, places, start, first)
+
+    return compiled
 
 
 @overload(put_sums, jit_options=_INLINED)

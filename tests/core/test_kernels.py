@@ -224,6 +224,11 @@ def topology_arguments(rng, dtype, batch):
     return arguments
 
 
+def merge_arguments(rng, dtype, batch):
+    arguments = topology_arguments(rng, dtype, batch)
+    return arguments | {"grown": np.full(arguments["ranks"].size + 1, -7)}
+
+
 def transpose_arguments(rng, dtype, batch):
     arguments = topology_arguments(rng, dtype, batch)
     places = np.empty((2, arguments["indices"].size), np.int32)
@@ -394,7 +399,7 @@ ARGUMENTS = {
     "poisson_deviance": poisson_arguments,
     "gather_dense": gather_arguments,
     "gather_csr": gather_arguments,
-    "merge_pattern": topology_arguments,
+    "merge_pattern": merge_arguments,
     "move_values": topology_arguments,
     "keep_strongest": signs_arguments,
     "keep_among": topology_arguments,

@@ -37,6 +37,11 @@ def times(vectors, factor, array, row, column, target):
 
 
 @njit
+def gather_columns(target, row, column, array, places, start, first):
+    simd.gather_columns(target, row, column, array, places, start, first)
+
+
+@njit
 def add_products(vectors, array, rows, column, target):
     zero, step = simd.splat(array.dtype.type(0)), simd.lanes(array)
     two = simd.load(vectors, 0, 0), simd.load(vectors, 0, step)
@@ -108,6 +113,21 @@ def test_vectors_are_multiplied_in_the_order_of_the_factors(dtype):
     times(vectors, dtype(1.1), array, 2, n, target)
     expected = vectors[0] * dtype(1.1) * array[2, n:]
     np.testing.assert_array_equal(target[0], expected)
+
+
+@pytest.mark.parametrize("start", [0, 3, 17])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_become_columns_and_the_last_is_repeated(dtype, start):
+    n = simd.LINE // np.dtype(dtype).itemsize
+    array, target = numbers((9, n + 7), dtype), np.full((n + 3, n + 9), 99, dtype)
+    places = np.random.default_rng(0).integers(9, size=20)
+    gather_columns(target, 2, 5, array, places, start, 4)
+    chosen = places[np.minimum(np.arange(start, start + n), 19)]
+    np.testing.assert_array_equal(
+        target[2 : 2 + n, 5 : 5 + n], array[chosen, 4 : 4 + n].T
+    )
+    target[2 : 2 + n, 5 : 5 + n] = 99
+    assert (target == 99).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
