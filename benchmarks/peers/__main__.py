@@ -1,7 +1,6 @@
 """The command line of the measurements."""
 
 import argparse
-import sys
 import time
 import warnings
 
@@ -42,31 +41,34 @@ def _parser():
     add = parser.add_argument
     add("--repeats", type=int, default=7, help="measurements of everything (%(default)s)")
     add("--full", action="store_true", help="all 60,000 samples of MNIST")
-    add(
-        "--only", choices=SECTIONS, help="print this section; leave the results as they are"
-    )
+    add("--only", choices=SECTIONS, help="this section, beside what is kept of the others")
     return parser
+
+
+def _run(started, options):
+    seconds = f"{time.perf_counter() - started:.0f} s"
+    return {
+        "peers": report.versions(report.PEER_PACKAGES) or "none installed",
+        "command": f"python -m benchmarks.peers --repeats {options.repeats}"
+        + (" --full" if options.full else ""),
+        "data": f"from {data.VARIABLE}" if data.has_folder() else "random",
+        "duration": seconds,
+    }
 
 
 def main():
     options = _parser().parse_args()
-    started, context = time.perf_counter(), report.machine()
-    names = [options.only] if options.only else list(SECTIONS)
-    sections = {}
     # A network that diverges stops early and would look fast.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        for name in names:
-            sections[name] = SECTIONS[name](options)
-            print(sections[name].to_markdown(), flush=True, end="\n\n")
-            print(report.table(sections[name].targets), flush=True, end="\n\n")
-    if not options.only:
-        context["peers"] = report.versions(report.PEER_PACKAGES) or "none installed"
-        context["command"] = " ".join(["python -m benchmarks.peers", *sys.argv[1:]])
-        context["data"] = f"from {data.VARIABLE}" if data.has_folder() else "random"
-        context["repeats"] = str(options.repeats)
-        context["duration"] = f"{time.perf_counter() - started:.0f} s"
-        report.write(sections, context)
+        for name in [options.only] if options.only else list(SECTIONS):
+            started, context = time.perf_counter(), report.machine()
+            section = SECTIONS[name](options)
+            report.keep(name, section, context | _run(started, options))
+            report.write(SECTIONS)
+            print(section.to_markdown(), flush=True, end="\n\n")
+            print(report.table(section.targets), flush=True, end="\n\n")
+    if report.is_complete(SECTIONS):
         headline.main()
 
 

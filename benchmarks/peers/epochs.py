@@ -10,9 +10,9 @@ from threadpoolctl import ThreadpoolController
 
 from benchmarks.peers import memory
 from benchmarks.peers.programs import PEERS, installed
-from benchmarks.peers.report import Section
+from benchmarks.peers.report import Section, kept
 from benchmarks.peers.tasks import DROPOUT, MOMENTUM, TASKS
-from benchmarks.peers.timing import interleave, once, spread
+from benchmarks.peers.timing import Comparison, interleave, once, spread
 from sksparse_mlp.topology import RandomGrowth
 
 # Times that an epoch of PyTorch with full layers should take, one thread each.
@@ -62,16 +62,14 @@ class NotLearningError(Exception):
 
 def measure(options) -> Section:
     section = Section("Training epochs", [TEXT, *_missing()])
-    results, losses = {}, {}
-    for task in TASKS.values():
-        X, y = task.samples(full=options.full)
-        contestants, losses[task.name] = contestants_of(task, X, y)
-        contestants["evolution"] = evolution_of(task.layers())
-        repeats = min(options.repeats, task.most_repeats)
-        results[task.name] = interleave(contestants, repeats)
+    results, losses, used = {}, {}, {}
+    for name, task in TASKS.items():
+        part = kept(f"epochs-{name}", partial(_measure_task, task, options))
+        results[name], losses[name] = Comparison(part["seconds"]), part["losses"]
+        used[name] = part["bytes"]
     section.add_text(TABLES.format(n_batches=memory.N_BATCHES))
     for name, result in results.items():
-        _add_task(section, TASKS[name], result, full=options.full)
+        _add_task(section, TASKS[name], result, used[name], full=options.full)
     section.add_figure("epochs", _plot(results), "Epochs of all programs over ours")
     section.add_text(EVOLUTION)
     section.add_table([_evolution_row(name, result) for name, result in results.items()])
@@ -80,6 +78,15 @@ def measure(options) -> Section:
     _add_targets(section, results)
     section.measured |= {f"{name}, losses": values for name, values in losses.items()}
     return section
+
+
+def _measure_task(task, options):
+    X, y = task.samples(full=options.full)
+    contestants, losses = contestants_of(task, X, y)
+    contestants["evolution"] = evolution_of(task.layers())
+    result = interleave(contestants, min(options.repeats, task.most_repeats))
+    used = {name: memory.of_training(name, task) for name in installed()}
+    return {"seconds": result.seconds, "losses": losses, "bytes": used}
 
 
 def _missing():
@@ -137,7 +144,7 @@ def evolution_of(layers):
     return contestant
 
 
-def _add_task(section, task, result, *, full):
+def _add_task(section, task, result, used, *, full):
     source = "real" if task.is_real else "random"
     settings = {
         "batch": task.batch_size,
@@ -151,7 +158,6 @@ def _add_task(section, task, result, *, full):
         + ", ".join(f"{name} {value}" for name, value in settings.items())
         + f"; the samples of the memory column take {memory.of_samples(task) / 1e6:.1f} MB."
     )
-    used = {name: memory.of_training(name, task) for name in installed()}
     section.add_table([_row(name, result, used[name]) for name in installed()])
     section.measured[task.name] = result.seconds
     section.measured[f"{task.name}, bytes"] = used

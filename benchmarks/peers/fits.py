@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
@@ -12,8 +13,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import scale
 
 from benchmarks import data
-from benchmarks.peers.report import Section
-from benchmarks.peers.timing import interleave, spread
+from benchmarks.peers.report import Section, kept
+from benchmarks.peers.timing import Comparison, interleave, spread
 from sksparse_mlp import SparseMLPClassifier
 
 PROGRAMS = {
@@ -34,14 +35,9 @@ def measure(options) -> Section:
     section.add_text(TEXT.format(repeats=options.repeats))
     rows = []
     for name, (X, y) in _tasks().items():
-        contestants = {p: _fit(cls, X, y) for p, cls in PROGRAMS.items()}
-        with warnings.catch_warnings():
-            # Some reach max_iter, as their defaults have it.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            contestants["this package"]()
-            # On ISOLET boosting takes minutes.
-            repeats = options.repeats if name in SMALL else 1
-            result = interleave(contestants, repeats)
+        # On ISOLET boosting takes minutes.
+        repeats = options.repeats if name in SMALL else 1
+        result = Comparison(kept(f"fits-{name}", partial(_measure, X, y, repeats)))
         section.measured[name] = result.seconds
         ratios = [1 / r for r in result.ratios("MLPClassifier", "this package")]
         seconds = {p: f"{result.median(p):.3f}" for p in PROGRAMS}
@@ -52,6 +48,15 @@ def measure(options) -> Section:
             section.add_target(title, "at most 1", spread(ratios), met=met)
     section.add_table(rows)
     return section
+
+
+def _measure(X, y, repeats):
+    contestants = {p: _fit(cls, X, y) for p, cls in PROGRAMS.items()}
+    with warnings.catch_warnings():
+        # Some reach max_iter, as their defaults have it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        contestants["this package"]()
+        return interleave(contestants, repeats).seconds
 
 
 def _tasks():

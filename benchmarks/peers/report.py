@@ -4,15 +4,19 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import joblib
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
 RESULTS = Path(__file__).with_name("results.json")
+# Of a section that is under way.
+PARTS = Path(__file__).with_name("parts")
 DOCS = Path("docs")
 PACKAGES = ("sksparse-mlp", "scikit-learn", "numpy", "scipy", "numba")
 PEER_PACKAGES = ("torch", "sparseprop")
@@ -73,27 +77,60 @@ def versions(packages) -> str:
     return ", ".join(found)
 
 
-def write(sections: dict[str, Section], context: dict[str, str]) -> None:
-    """Write the report, its plots and the JSON; ``context`` says how they came about."""
+def kept(name: str, measure: Callable[[], Any]) -> Any:
+    """What ``measure`` returns, plain values, or returned in a run that was broken off."""
+    path = PARTS / f"{name}.json"
+    if not path.is_file():
+        values = measure()
+        PARTS.mkdir(exist_ok=True)
+        path.write_text(json.dumps(values))
+    return json.loads(path.read_text())
+
+
+def keep(name: str, section: Section, run: dict[str, str]) -> None:
+    """Save a section and its plots; ``run`` says how it came about."""
+    for figure_name, figure in section.figures.items():
+        figure.savefig(DOCS / f"speed_{figure_name}.png", dpi=120)
+    values = vars(section) | {"run": run}
+    del values["figures"]
+    results = _results() | {name: values}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    for path in PARTS.glob(f"{name}*.json"):
+        path.unlink()
+
+
+def write(names: Iterable[str]) -> None:
+    """Write the report of those sections that are kept, in the order of their names."""
+    results = _results()
+    found = [name for name in names if name in results]
+    sections = [Section(**_without_run(results[name])) for name in found]
+    runs = [{"section": name} | results[name]["run"] for name in found]
+    shared = {key for key in runs[0] if len({run[key] for run in runs}) == 1}
     parts = [
         "# Speed beside other programs",
         "Written by the command below, with `SKSPARSE_MLP_DATA` naming the folder of data "
         "sets. Ratios are medians, over the repeats, of the ratio within one repeat, with "
         "the smallest and the largest in brackets. All measurements of a section are "
         "interleaved.",
-        table([{"run": key, "": value} for key, value in context.items()]),
-        table([target for section in sections.values() for target in section.targets]),
-        *(section.to_markdown() for section in sections.values()),
+        table([{"run": key, "": value} for key, value in runs[0].items() if key in shared]),
+        table([{k: v for k, v in run.items() if k not in shared} for run in runs]),
+        table([target for section in sections for target in section.targets]),
+        *(section.to_markdown() for section in sections),
     ]
     (DOCS / "speed.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    for section in sections.values():
-        for name, figure in section.figures.items():
-            figure.savefig(DOCS / f"speed_{name}.png", dpi=120)
-    kept = {
-        name: {"targets": section.targets, "measured": section.measured}
-        for name, section in sections.items()
-    }
-    RESULTS.write_text(json.dumps({"context": context, **kept}, indent=1) + "\n")
+
+
+def is_complete(names: Iterable[str]) -> bool:
+    """Whether all of these sections are kept."""
+    return set(names) <= set(_results())
+
+
+def _without_run(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != "run"}
+
+
+def _results() -> dict[str, dict[str, Any]]:
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
 
 
 def table(rows: list[dict[str, str]]) -> str:

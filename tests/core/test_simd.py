@@ -123,9 +123,7 @@ def test_rows_become_columns_and_the_last_is_repeated(dtype, start):
     places = np.random.default_rng(0).integers(9, size=20)
     gather_columns(target, 2, 5, array, places, start, 4)
     chosen = places[np.minimum(np.arange(start, start + n), 19)]
-    np.testing.assert_array_equal(
-        target[2 : 2 + n, 5 : 5 + n], array[chosen, 4 : 4 + n].T
-    )
+    np.testing.assert_array_equal(target[2 : 2 + n, 5 : 5 + n], array[chosen, 4 : 4 + n].T)
     target[2 : 2 + n, 5 : 5 + n] = 99
     assert (target == 99).all()
 
