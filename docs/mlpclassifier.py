@@ -38,8 +38,8 @@ What else differs:
 - `n_jobs` shares the work of one fit between threads, without any effect on the result.
 
 The table is made from the signatures of both classes; a dash means that a class does not
-have the parameter. The defaults of the sparse one [were measured](defaults.md) on twelve
-data sets.
+have the parameter. The defaults of the sparse one [were measured](defaults.md) on thirty
+tables.
 """
 SAME = "the same"
 REMARKS = {

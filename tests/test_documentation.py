@@ -76,7 +76,9 @@ def test_networks_share_all_parameters_but_a_few():
     )
     own = {name: regressor.pop(name) for name in ("loss", "quantile")}
     assert own == {"loss": "squared_error", "quantile": 0.5}
-    assert classifier == {**regressor, "class_weight": None}
+    differing = {"alpha", "dropout", "learning_rate_init"}
+    assert {n for n in regressor if regressor[n] != classifier[n]} == differing
+    assert classifier.keys() == {*regressor, "class_weight"}
 
 
 @pytest.mark.parametrize(

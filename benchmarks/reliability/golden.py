@@ -45,6 +45,7 @@ SMALL = {
     "alpha": 1e-3,
     "max_iter": 4,
     "random_state": 0,
+    "learning_rate": "constant",
 }
 
 

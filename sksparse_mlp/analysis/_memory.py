@@ -39,7 +39,7 @@ def memory_footprint(estimator: Any) -> MemoryFootprint:
     >>> from sksparse_mlp import SparseMLPClassifier
     >>> from sksparse_mlp.analysis import memory_footprint
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = SparseMLPClassifier((1000, 1000), max_iter=1, random_state=0)
+    >>> clf = SparseMLPClassifier((1000, 1000), epsilon=20, max_iter=1)
     >>> footprint = memory_footprint(clf.fit(X.astype("float32"), y))
     >>> footprint.n_connections, footprint.n_dense_parameters
     (71280, 1076010)

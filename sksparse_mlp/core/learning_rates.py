@@ -62,10 +62,10 @@ class Exponential(LearningRate):
 
 
 class Cosine(LearningRate):
-    """From ``initial`` down to nearly zero along half a cosine."""
+    """From ``initial`` down to nearly zero along half a cosine, and then anew."""
 
     def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
-        share = min(epoch, n_epochs - 1) / n_epochs
+        share = epoch % n_epochs / n_epochs
         return self.initial * 0.5 * (1 + math.cos(math.pi * share))
 
 

@@ -32,8 +32,8 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
     ----------
     estimator : SparseMLPClassifier, default=None
         The network; it is cloned. None takes one with ``learning_rate="cosine"``,
-        ``learning_rate_init=0.01`` and ``max_iter=60``, else with its defaults. Its
-        `early_stopping` and `warm_start` mean nothing here.
+        ``learning_rate_init=0.01``, ``max_iter=60`` and ``epsilon=20``, else with its
+        defaults. Its `early_stopping` and `warm_start` mean nothing here.
 
     $parameters
 
@@ -141,7 +141,7 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
 
     def _default_estimator(self) -> SparseMLPClassifier:
         return SparseMLPClassifier(
-            learning_rate="cosine", learning_rate_init=0.01, max_iter=60
+            learning_rate="cosine", learning_rate_init=0.01, max_iter=60, epsilon=20
         )
 
     def _splitter(self, n_folds: int, y: np.ndarray, seed: int) -> Any:

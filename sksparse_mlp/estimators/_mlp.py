@@ -30,6 +30,7 @@ from sksparse_mlp.core.training import Run, Training
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
 from sksparse_mlp.estimators._input import in_reach, relative, validated
+from sksparse_mlp.estimators._predictor import finite_outputs
 from sksparse_mlp.estimators._summary import Summarised
 from sksparse_mlp.estimators._transaction import Transactional, changes
 from sksparse_mlp.serialization._arrays import exported, imported
@@ -553,7 +554,7 @@ class BaseSparseMLP(
         ... ).fit(X / 16, y)
         >>> small = clf.compress()
         >>> small.hidden_layer_sizes
-        (195, 98)
+        (162, 102)
         >>> bool(abs(small.predict_proba(X) - clf.predict_proba(X)).max() < 1e-6)
         True
         """
@@ -668,18 +669,3 @@ class BaseSparseMLP(
         with Workers(self.n_jobs) as workers:
             logits = network.logits(X, np.arange(X.shape[0]), workers)
         return finite_outputs(logits)
-
-
-def finite_outputs(logits: np.ndarray) -> np.ndarray:
-    """The outputs, unless some are too large for predictions to be made of them."""
-    # Half the range, so that differences of outputs are finite too.
-    sound = np.abs(logits) <= np.finfo(logits.dtype).max / 2
-    if not sound.all():
-        overflown = np.flatnonzero(~sound.all(axis=1))
-        raise ValueError(
-            f"The network's outputs overflow {logits.dtype} for {overflown.size} of "
-            f"{len(logits)} samples, the first of which is {overflown[0]}: their features "
-            "are far from those of the training. Scale the features (StandardScaler), or "
-            "fit on float64 data."
-        )
-    return logits

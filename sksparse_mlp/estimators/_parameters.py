@@ -34,7 +34,7 @@ class Parameters:
     slope : float, default=0.25
         Slope for negative inputs of a named activation that has one.
 
-    epsilon : float or array-like of float, default=20
+    epsilon : float or array-like of float, default=10
         Sets the number of connections. The layer between ``n_in`` and ``n_out`` neurons
         has ``epsilon * (n_in + n_out)`` of them, rounded; it is full if that is more
         than ``n_in * n_out``. A sequence has one for each layer of connections, of which
@@ -109,22 +109,23 @@ class Parameters:
     batch_size : int or "auto", default="auto"
         Samples per update; "auto" is 64. Never more than there are.
 
-    learning_rate : str, default="constant"
+    learning_rate : str, default="cosine"
         Schedule of the learning rate, of both solvers:
 
         - "constant": `learning_rate_init`;
         - "invscaling": ``learning_rate_init / (samples seen + 1) ** power_t``;
         - "adaptive": divided by 5 whenever training would otherwise stop;
         - "exponential": multiplied by 0.99 after each epoch;
-        - "cosine": half a cosine from `learning_rate_init` down to zero at `max_iter`.
+        - "cosine": half a cosine from `learning_rate_init` down to zero at `max_iter`,
+          which `partial_fit` begins anew after as many passes.
 
-    learning_rate_init : float, default=0.001
+    learning_rate_init : float, default=0.005
         The learning rate of the first epoch.
 
     power_t : float, default=0.5
         Exponent of "invscaling".
 
-    max_iter : int, default=200
+    max_iter : int, default=60
         Number of epochs, unless training stops before. 0 gives the untrained network.
 
     shuffle : bool, default=True
@@ -239,7 +240,7 @@ class Parameters:
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
         slope: float = 0.25,
-        epsilon: float | ArrayLike = 20,
+        epsilon: float | ArrayLike = 10,
         density: float | None = None,
         zeta: float = 0.3,
         zeta_schedule: str | Callable[[int, int], float] = "constant",
@@ -255,10 +256,10 @@ class Parameters:
         batch_norm: bool = False,
         dropout: float = 0.1,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 1e-3,
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 5e-3,
         power_t: float = 0.5,
-        max_iter: int = 200,
+        max_iter: int = 60,
         shuffle: bool = True,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,

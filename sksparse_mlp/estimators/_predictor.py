@@ -9,7 +9,6 @@ from sksparse_mlp.core import kernels
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._docstrings import with_shared_sections
-from sksparse_mlp.estimators._mlp import finite_outputs
 
 
 class Predictor:
@@ -178,6 +177,21 @@ class TargetPredictor(Predictor):
             If X is a sparse matrix.
         """
         return rescaled(self._loss.predictions(self._outputs(X)), *self._scaling)
+
+
+def finite_outputs(logits: np.ndarray) -> np.ndarray:
+    """The outputs, unless some are too large for predictions to be made of them."""
+    # Half the range, so that differences of outputs are finite too.
+    sound = np.abs(logits) <= np.finfo(logits.dtype).max / 2
+    if not sound.all():
+        overflown = np.flatnonzero(~sound.all(axis=1))
+        raise ValueError(
+            f"The network's outputs overflow {logits.dtype} for {overflown.size} of "
+            f"{len(logits)} samples, the first of which is {overflown[0]}: their features "
+            "are far from those of the training. Scale the features (StandardScaler), or "
+            "fit on float64 data."
+        )
+    return logits
 
 
 def rescaled(

@@ -27,8 +27,9 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
     ----------
     estimator : SparseMLPRegressor, default=None
         The network; it is cloned. None takes one with ``learning_rate="cosine"``,
-        ``learning_rate_init=0.01``, ``max_iter=100``, ``alpha=0.01`` and ``dropout=0``,
-        else with its defaults. Its `early_stopping` and `warm_start` mean nothing here.
+        ``learning_rate_init=0.01``, ``max_iter=100``, ``alpha=0.01``, ``dropout=0`` and
+        ``epsilon=20``, else with its defaults. Its `early_stopping` and `warm_start` mean
+        nothing here.
 
     $parameters
 
@@ -97,6 +98,7 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
             learning_rate="cosine",
             learning_rate_init=0.01,
             max_iter=100,
+            epsilon=20,
             alpha=0.01,
             dropout=0,
         )

@@ -190,7 +190,7 @@ def test_partial_fit_does_not_evolve_by_epochs(mlp, multiclass, counted):
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_history_has_one_plain_record_per_epoch(mlp, multiclass, early_stopping):
     model = mlp(early_stopping=early_stopping, validation_fraction=0.3).fit(*multiclass)
-    keys = {"epoch", "loss", "zeta", "n_pruned", "n_grown", "turnover"}
+    keys = {"epoch", "data_loss", "loss", "zeta", "n_pruned", "n_grown", "turnover"}
     keys |= {"evolution_seconds", "n_connections", "n_inputs"}
     keys |= {"learning_rate", "slopes", "seconds"}
     keys |= {"validation_score", "validation_loss"} if early_stopping else set()

@@ -66,7 +66,7 @@ class TrainingHistoryDisplay(Display):
     ... ).fit(*load_iris(return_X_y=True))
     >>> display = TrainingHistoryDisplay.from_estimator(clf)
     >>> list(display.lines_)
-    ['loss', 'train_score', 'zeta']
+    ['loss', 'data_loss', 'train_score', 'zeta']
     """
 
     def __init__(self, *, history: list[dict[str, Any]]) -> None:
