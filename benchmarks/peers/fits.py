@@ -25,9 +25,9 @@ PROGRAMS = {
 }
 SMALL = {"cancer": load_breast_cancer, "digits": load_digits, "wine": load_wine}
 TEXT = """CPU seconds of `fit` with all defaults, until each program stops by itself, on
-standardised float32 samples: medians of {repeats} seeds, one thread; of ISOLET one, with its data.
-*Ratio* is this package over `MLPClassifier`, whose one hidden layer of 100 neurons is a
-smaller network."""
+standardised float32 samples: medians of {repeats} seeds, one thread; of
+ISOLET one, with its data. *Ratio* is this package over `MLPClassifier`, whose one hidden
+layer of 100 neurons is a smaller network."""
 
 
 def measure(options) -> Section:
