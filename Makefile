@@ -74,6 +74,8 @@ test-wheel: dist
 	cd $(VENV)-wheel && $(abspath $(VENV)-wheel/bin/python) -I $(abspath tests/smoke.py)
 
 nightly: $(VENV)/test.installed
+	$(BIN)/python -m pip install --quiet --requirement docs/ecosystem.txt
+	$(BIN)/python -m pytest -n0 tests/test_pages.py -k works_with
 	$(BIN)/python -m benchmarks.reliability.fuzz --cases 5000 --seed $(SEED)
 	$(BIN)/python -m benchmarks.reliability.concurrency
 	$(BIN)/python -m benchmarks.reliability.attacks

@@ -51,7 +51,18 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"sksparse-mlp {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_sidebars = {page: [] for page in ("index", "start", "settings", "mlpclassifier")}
+html_js_files = ["tables.js"]
+html_sidebars = {
+    page: []
+    for page in (
+        "index",
+        "installation",
+        "start",
+        "settings",
+        "mlpclassifier",
+        "benchmarks",
+    )
+}
 html_favicon = "_static/logo.svg"
 html_logo = "_static/logo.svg"
 html_context = {"default_mode": "auto"}
@@ -62,8 +73,15 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "show_prev_next": False,
-    "header_links_before_dropdown": 7,
+    "show_prev_next": True,
+    "header_links_before_dropdown": 8,
+    # Wide tables take the place of a page's own contents.
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        **{
+            page: [] for page in ("defaults", "out_of_the_box", "settings", "literature/**")
+        },
+    },
 }
 
 sphinx_gallery_conf = {
@@ -79,6 +97,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "write_computation_times": False,
     "matplotlib_animations": False,
+    "reset_modules": ("matplotlib", "pictures.enlarge"),
 }
 
 # In the type of a parameter or attribute: a name that ends like a link of reStructuredText.

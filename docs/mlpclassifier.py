@@ -37,6 +37,22 @@ What else differs:
 - A fit that ends by an error leaves the estimator as it was before.
 - `n_jobs` shares the work of one fit between threads, without any effect on the result.
 
+## The same behaviour
+
+Where a network shall be trained as the dense class trains it, with full layers that do not
+evolve, give it that class's settings:
+
+```python
+full = SparseMLPClassifier(
+@settings@)
+```
+
+It then has as many connections as the dense one, and differs from it by its random numbers.
+Sparsity comes back with `epsilon` or `density`, evolution with `zeta`. Where training shall
+choose its own length, take {class}`~sksparse_mlp.SparseMLPClassifierCV` instead.
+
+## Parameter by parameter
+
 The table is made from the signatures of both classes; a dash means that a class does not
 have the parameter. The defaults of the sparse one [were measured](defaults.md) on thirty
 tables.
@@ -89,6 +105,33 @@ REMARKS = {
 }
 
 
+# What makes layers full and leaves them alone, and what the other "auto" means.
+FULL = {
+    "batch_size": 200,
+    "density": 1.0,
+    "zeta": 0.0,
+    "dropout": 0.0,
+    "init": "xavier_uniform",
+}
+
+
+def drop_in():
+    """Parameters with which a sparse network is trained as a dense one by default."""
+    dense, sparse = (
+        {
+            name: parameter.default
+            for name, parameter in inspect.signature(cls).parameters.items()
+        }
+        for cls in (MLPClassifier, SparseMLPClassifier)
+    )
+    shared = {
+        name: value
+        for name, value in dense.items()
+        if name in sparse and name != "epsilon" and sparse[name] != value
+    }
+    return shared | FULL
+
+
 def defaults(cls):
     """Parameters and their defaults, as one would write them."""
     parameters = inspect.signature(cls).parameters.values()
@@ -108,7 +151,9 @@ def page():
     """The whole page as Markdown."""
     header = ["parameter", "MLPClassifier", "SparseMLPClassifier", "remark"]
     lines = [header, ["---"] * len(header), *rows()]
-    return PROLOGUE + "\n" + "".join("| " + " | ".join(row) + " |\n" for row in lines)
+    settings = "".join(f"    {name}={value!r},\n" for name, value in drop_in().items())
+    prologue = PROLOGUE.replace("@settings@", settings)
+    return prologue + "\n" + "".join("| " + " | ".join(row) + " |\n" for row in lines)
 
 
 def write(path):

@@ -20,6 +20,27 @@ SITE = Path(__file__).with_name("_build") / "html"
 NAMES = ["chromium", "chromium-browser", "google-chrome"]
 # Pages of Sphinx and the theme that are reached otherwise than by links.
 UNLINKED = {"search.html", "genindex.html", "py-modindex.html"}
+# A laptop, and a phone.
+WIDTHS = [1280, 390]
+# What of a page, or of a table in its place, is beyond the right edge.
+CUT = """() => {
+    const width = document.documentElement.clientWidth, cut = [];
+    if (document.documentElement.scrollWidth > width) cut.push("the page");
+    for (const table of document.querySelectorAll(".bd-article table")) {
+        const place = table.parentElement, box = table.getBoundingClientRect();
+        const name = (table.caption || table).innerText.slice(0, 60);
+        if (box.right > width + 1) cut.push(name);
+        if (table.scrollWidth > place.clientWidth + 1) cut.push(`a part of ${name}`);
+        for (const cell of table.querySelectorAll("th, td")) {
+            if (cell.scrollWidth > cell.clientWidth + 1 && cell.clientWidth > 0)
+                cut.push(`cell ${cell.innerText.slice(0, 40)} of ${name}`);
+        }
+    }
+    for (const image of document.querySelectorAll(".bd-article img")) {
+        if (image.getBoundingClientRect().right > width + 1) cut.push(image.src);
+    }
+    return cut;
+}"""
 FACTS = """() => ({
     anchors: [...document.querySelectorAll("[id], a[name]")].map(e => e.id || e.name),
     links: [...document.querySelectorAll("a[href]")].map(e => e.href),
@@ -80,10 +101,7 @@ def visits(browser, address):
     page = browser.new_page()
     problems = watched(page, address)
     found = {}
-    for path in sorted(SITE.rglob("*.html")):
-        if "_static" in path.parts or "_downloads" in path.parts:
-            continue
-        name = path.relative_to(SITE).as_posix()
+    for name in pages():
         page.goto(address + name, wait_until="load")
         facts = page.evaluate(FACTS)
         found[name] = Visit(
@@ -92,6 +110,15 @@ def visits(browser, address):
         problems.clear()
     page.close()
     return found
+
+
+def pages():
+    """Paths of all pages below the site."""
+    return [
+        path.relative_to(SITE).as_posix()
+        for path in sorted(SITE.rglob("*.html"))
+        if not {"_static", "_downloads"} & set(path.parts)
+    ]
 
 
 def watched(page, address):
@@ -135,6 +162,70 @@ def is_dead(path, fragment, visits):
 
 def test_nothing_goes_wrong_on_any_page(visits):
     assert {name: v.problems for name, v in visits.items() if v.problems} == {}
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def cuts(request, browser, address):
+    """What is cut off on each page in a window of this width."""
+    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    found = {}
+    for path in pages():
+        page.goto(address + path, wait_until="load")
+        found[path] = page.evaluate(CUT)
+    page.close()
+    return found
+
+
+def test_no_page_scrolls_sideways_and_no_table_is_cut(cuts):
+    assert {path: cut for path, cut in cuts.items() if cut} == {}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_wide_tables_would_be_noticed(browser, address, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(address + "out_of_the_box.html", wait_until="load")
+    assert page.evaluate(CUT) == []
+    page.add_style_tag(content=".bd-article table td { min-width: 40rem !important; }")
+    assert page.evaluate(CUT) != []
+    page.close()
+
+
+def test_lists_of_a_phone_say_all_that_the_table_says(browser, address):
+    texts = {}
+    for width in WIDTHS:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto(address + "out_of_the_box.html", wait_until="load")
+        table = page.locator(".bd-article table").first
+        texts[width] = table.locator("tbody tr").first.locator("td").all_inner_texts()
+        columns = table.locator("thead th").all_text_contents()
+        if width == 390:
+            assert "listed" in table.get_attribute("class")
+            labels = (
+                table.locator("tbody tr")
+                .first.locator("td")
+                .evaluate_all("cells => cells.map(cell => cell.dataset.column)")
+            )
+            assert labels == [column.replace("\u200b", "").strip() for column in columns]
+        page.close()
+    plain = [[t.replace("\u200b", "").strip() for t in row] for row in texts.values()]
+    assert plain[0] == plain[1]
+
+
+def test_formulas_need_no_script(page, address):
+    page.goto(address + "guide/initialisation.html")
+    formulas = page.locator("div.math math")
+    assert formulas.count() > 2
+    for box in formulas.evaluate_all(
+        "all => all.map(m => m.getBoundingClientRect().height)"
+    ):
+        assert box > 20
+
+
+@pytest.mark.parametrize("name", ["without_tuning", "density", "evolution"])
+def test_pages_of_the_guide_lead_to_the_next(page, address, name):
+    page.goto(address + f"guide/{name}.html")
+    assert page.locator("a.right-next").count() == 1
+    assert page.locator("a.left-prev").count() == 1
 
 
 def test_every_picture_is_shown(visits):

@@ -45,7 +45,14 @@ NETWORKS = {
     "ISOLET": {"hidden_layer_sizes": (512, 256, 128), "max_iter": 20, "epsilon": 21},
     "MNIST": {"hidden_layer_sizes": (512, 512), "max_iter": 3, "epsilon": 20},
 }
-SHARED = {"solver": "adam", "alpha": 0.01, "batch_size": 100, "n_iter_no_change": np.inf}
+SHARED = {
+    "solver": "adam",
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "alpha": 0.01,
+    "batch_size": 100,
+    "n_iter_no_change": np.inf,
+}
 COLOURS = {"sparse": "tab:blue", "dense": "tab:orange"}
 LINES = {"sparse": "-", "dense": "--"}
 SAVED = ("connections", "bytes", "seconds")

@@ -1,49 +1,66 @@
-"""What the documentation is made from: it covers everything and its start page runs."""
+"""What the documentation is made from: it covers everything, and says what is true."""
 
 import importlib
 import inspect
 import pkgutil
 import re
-from code import InteractiveConsole
+import warnings
 
+import numpy as np
 import pytest
 from pages import DOCS, program
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 import sksparse_mlp
 from sksparse_mlp import SparseMLPClassifier
 
-PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+def test_recipes_are_calls_that_can_be_pasted():
+    literature = program("literature")
+    page = literature.page((literature.RESULTS / "recommended.md").read_text("utf-8"))
+    imports, *calls = program("outputs").BLOCK.findall(page)
+    names = {}
+    exec(imports[0], names)
+    networks = [eval(call[0], names) for call in calls]
+    assert len(networks) > 8
+    assert all(isinstance(network, SparseMLPClassifier) for network in networks)
+    for network in networks:
+        assert network._validate_params() is None
+    assert networks[0].n_features_to_select == 20
 
 
-class Newcomer(InteractiveConsole):
-    """Someone who pastes lines into Python, and gives up at the first error."""
+def test_words_of_the_tables_are_explained():
+    glossary = (DOCS / "guide" / "glossary.md").read_text("utf-8")
+    for word in (
+        "aim",
+        "document",
+        "within two",
+        "zeta",
+        "SET",
+        "RigL",
+        "LiSET",
+        "epsilon",
+    ):
+        assert f"\n{word}\n: " in glossary
+    terms = re.findall(r"^(\S.*)\n: ", glossary, re.MULTILINE)
+    assert terms == sorted(terms, key=str.lower)
 
-    def showtraceback(self):
-        raise
 
-    def showsyntaxerror(self, *args, **kwargs):
-        raise
-
-
-@pytest.mark.usefixtures("capsys")
-def test_five_minute_start_runs_line_by_line(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    blocks = PROGRAM.findall((DOCS / "start.md").read_text())
-    assert len(blocks) > 5
-    newcomer = Newcomer()
-    for block in blocks:
-        for line in block.splitlines():
-            incomplete = newcomer.push(line)
-        assert not incomplete, block
-    assert (
-        newcomer.locals["search"].score(
-            newcomer.locals["X_test"], newcomer.locals["y_test"]
-        )
-        > 0.9
-    )
-    assert (tmp_path / "activity.png").stat().st_size > 1000
+def test_settings_of_the_dense_class_make_a_network_like_its():
+    X, y = load_digits(return_X_y=True)
+    dense = MLPClassifier(max_iter=30, n_iter_no_change=30, random_state=0)
+    settings = program("mlpclassifier").drop_in() | {"max_iter": 30, "n_iter_no_change": 30}
+    sparse = SparseMLPClassifier(**settings, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        dense.fit(X / 16, y)
+    sparse.fit(X / 16, y)
+    assert sparse.n_connections_.tolist() == [coef.size for coef in dense.coefs_]
+    assert all(record["n_grown"] == 0 for record in sparse.history_)
+    ours, theirs = (np.array(model.loss_curve_) for model in (sparse, dense))
+    assert np.all(np.abs(np.log(ours / theirs)) < 0.2)
 
 
 def public_classes_and_functions():

@@ -1,0 +1,51 @@
+// Tables that are wider than their place become compact, and if that is not enough, a list:
+// every row a block with its first cell as the heading, other cells beside their column.
+(() => {
+  const fits = (table) => table.scrollWidth <= table.parentElement.clientWidth + 1;
+
+  // Long names may break between their words.
+  const breakNames = (cell) => {
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) found.push(texts.currentNode);
+    for (const text of found) {
+      text.data = text.data.replace(/[a-z0-9](?=[A-Z])|[_/=(](?=\w)|[.](?=[a-z])/g, "$&\u200b");
+    }
+  };
+
+  const label = (table) => {
+    const names = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    for (const body of table.tBodies) {
+      for (const row of body.rows) {
+        [...row.cells].forEach((cell, k) => {
+          cell.dataset.column = names[k] ? names[k].textContent.replaceAll("\u200b", "") : "";
+        });
+      }
+    }
+  };
+
+  const arrange = (table) => {
+    table.classList.remove("compact", "listed");
+    if (fits(table)) return;
+    if (!table.dataset.broken) {
+      table.dataset.broken = "yes";
+      table.querySelectorAll("th, td").forEach(breakNames);
+    }
+    table.classList.add("compact");
+    if (fits(table) || !table.tHead) return;
+    label(table);
+    table.classList.replace("compact", "listed");
+  };
+
+  const all = () => document.querySelectorAll(".bd-article table").forEach(arrange);
+  let width = 0;
+  const changed = () => {
+    if (window.innerWidth !== width) {
+      width = window.innerWidth;
+      all();
+    }
+  };
+  document.addEventListener("DOMContentLoaded", changed);
+  window.addEventListener("load", all);
+  window.addEventListener("resize", changed);
+})();
