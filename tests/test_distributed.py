@@ -25,8 +25,15 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 import sksparse_mlp
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.core.layer import n_connections
-from sksparse_mlp.distributed import DaskSparseMLPClassifier, _checkpoint, _cluster, _rounds
+from sksparse_mlp.distributed import (
+    DaskSparseMLPClassifier,
+    _checkpoint,
+    _cluster,
+    _local,
+    _rounds,
+)
 from sksparse_mlp.distributed._checkpoint import RoundsFile
+from sksparse_mlp.distributed._classifier import class_totals
 from sksparse_mlp.distributed._partitions import load
 from sksparse_mlp.schedules import LinearDecreasing
 from sksparse_mlp.serialization._npz import previous_of
@@ -250,11 +257,11 @@ def test_every_kind_of_network_trains_and_is_sound(
 
 def prepared(estimator, data):
     """A partition, and what it is trained from in a first round of one epoch."""
-    partition = load(estimator, *data, None, with_digest=False)
+    partition = load(estimator, class_totals, *data, None, with_digest=False)
     estimator._take_known_classes(data[1], np.arange(3))
     training = estimator._new_training(np.float64, continued=False)
     training.evolution.attach(training.network)
-    return partition, _rounds.Start(estimator, training, 0, 1, False, True, [])
+    return partition, _local.Start(estimator, training, 0, 1, False, True, [])
 
 
 @pytest.mark.parametrize(
@@ -268,8 +275,8 @@ def prepared(estimator, data):
 def test_partitions_find_out_what_growth_wants_to_know(data, growth, shapes):
     partition, start = prepared(network(growth=growth, epsilon=2), data)
     start.signallers = [5]
-    assert _rounds.train(start, partition, 4).signals is None
-    signals = _rounds.train(start, partition, 5).signals
+    assert _local.train(start, partition, 4, 1.0).signals == [None] * 3
+    signals = _local.train(start, partition, 5, 1.0).signals
     found = [
         signal.shape if growth == "liset" else tuple(part.shape for part in signal)
         for signal in signals[:2]
@@ -281,7 +288,9 @@ def test_partitions_find_out_what_growth_wants_to_know(data, growth, shapes):
 def test_a_partition_trains_a_copy(data):
     partition, start = prepared(network(), data)
     before = start.training.network.copy()
-    weights = [_rounds.train(start, partition, 0).network.layers[0].weights for _ in "ab"]
+    weights = [
+        _local.train(start, partition, 0, 1.0).network.layers[0].weights for _ in "ab"
+    ]
     assert np.array_equal(*weights)
     assert np.array_equal(
         start.training.network.layers[0].weights, before.layers[0].weights
@@ -295,8 +304,8 @@ def test_only_changed_patterns_come_back(data):
     sizes = {}
     for n_epochs in (1, 2):
         start.n_epochs = n_epochs
-        trained = _rounds.train(start, partition, 0)
-        sizes[n_epochs] = trained.n_bytes
+        trained = _local.train(start, partition, 0, 1.0)
+        sizes[n_epochs] = _cluster.n_bytes(trained)
         kept = [layer.indices is None for layer in trained.network.layers]
         # The last layer is full and never evolves.
         assert kept == [n_epochs == 1, n_epochs == 1, True]
@@ -307,22 +316,32 @@ def test_only_changed_patterns_come_back(data):
 def test_the_optimizer_goes_on_or_starts_anew(data, averages, n_updates):
     partition, start = prepared(network(), data)
     start.averages_state, start.training.epoch = averages, 3
-    assert _rounds._local_training(start, 0, 100).n_updates == n_updates
-    trained = _rounds.train(start, partition, 0)
+    assert _local._local_training(start, 0, 100).n_updates == n_updates
+    trained = _local.train(start, partition, 0, 1.0)
     assert [bool(layer.slots) for layer in trained.network.layers] == [averages] * 3
 
 
-def test_records_of_partitions_become_one(data):
+def test_what_two_have_trained_becomes_one(data):
     _, start = prepared(network(), data)
-    merged = _rounds.Merged(start.training.network)
-    for k, share in ((1, 0.25), (2, 0.75)):
+    pair = []
+    for k, share in ((1, 0.125), (2, 0.375)):
         record = {"loss": k, "turnover": 2 * k, "n_pruned": k, "n_grown": 5, "seconds": k}
         record |= {"evolution_seconds": k, "zeta": 0.3}
-        trained = _rounds.Trained(start.training.network, [record, record], False, None, 10)
-        merged.add(trained, share)
+        signals = [np.full(2, k), ("of", k), None]
+        pair.append(
+            _local.Trained(
+                start.training.network, share, [record] * 2, False, signals, 2 * k, k, 7
+            )
+        )
+    merged = _local.merge(start, *pair)
     wanted = {"loss": 1.75, "turnover": 3.5, "n_pruned": 3, "n_grown": 10, "seconds": 2}
     assert merged.records == [wanted | {"evolution_seconds": 3, "zeta": 0.3}] * 2
-    assert (merged.train_seconds, merged.n_bytes) == (4, 20)
+    assert (merged.share, merged.train_seconds) == (0.5, 4)
+    assert merged.merge_seconds > 2
+    assert merged.merged_bytes == 14 + sum(map(_cluster.n_bytes, pair))
+    assert merged.signals[0].tolist() == [1.75, 1.75]
+    assert merged.signals[1:] == [("of", 1), None]
+    assert all(layer.indices is None for layer in merged.network.layers)
 
 
 def test_training_stops_where_the_loss_no_longer_falls(distributed_mlp, arrays):

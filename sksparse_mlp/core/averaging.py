@@ -76,7 +76,7 @@ class LayerAverage:
 
     def add(self, layer: SparseLayer, share: float) -> None:
         """Add a layer times its share."""
-        positions = _positions(layer)
+        positions = positions_of(layer)
         if not self.biases.size:
             n_arrays = 1 + len(layer.slots)
             self.values = np.zeros((n_arrays, 0))
@@ -175,11 +175,11 @@ def strongest(weights: np.ndarray, size: int) -> np.ndarray:
 def turnover(before: Network, after: Network) -> float:
     """Share of the connections of a network that another one did not have."""
     n_common = sum(
-        np.intersect1d(_positions(old), _positions(new), assume_unique=True).size
+        np.intersect1d(positions_of(old), positions_of(new), assume_unique=True).size
         for old, new in zip(before.layers, after.layers, strict=True)
     )
     return 1 - n_common / max(after.n_connections, 1)
 
 
-def _positions(layer: SparseLayer) -> np.ndarray:
+def positions_of(layer: SparseLayer) -> np.ndarray:
     return layer.positions(np.ones(layer.n_connections, bool))

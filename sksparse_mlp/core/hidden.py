@@ -145,7 +145,7 @@ class Hidden:
         """Give the optimizer ``n_slots`` zero arrays per trained array, once."""
         if not self.slots:
             self.slots = [
-                np.zeros((n_slots, values.size), values.dtype) for values in self._trained()
+                np.zeros((n_slots, values.size), values.dtype) for values in self.trained()
             ]
 
     def take_slots(self, slots: list[np.ndarray]) -> None:
@@ -155,7 +155,7 @@ class Hidden:
 
     def trained_sizes(self) -> list[int]:
         """Numbers of values in the arrays that have optimizer slots."""
-        return [values.size for values in self._trained()]
+        return [values.size for values in self.trained()]
 
     def step(self, optimizer: Optimizer, rate: float, n_updates: int, scale: float) -> None:
         """Let the trained parameters follow the gradient of the last batch."""
@@ -202,7 +202,8 @@ class Hidden:
             scale,
         )
 
-    def _trained(self) -> Iterator[np.ndarray]:
+    def trained(self) -> Iterator[np.ndarray]:
+        """The arrays that the gradient trains, and not their copies."""
         if self.activation.learnable:
             yield self.parameters
         if self.norm is not None:

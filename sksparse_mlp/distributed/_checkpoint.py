@@ -3,22 +3,31 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import sksparse_mlp
 from sksparse_mlp.callbacks import FREE, say_other_version
+from sksparse_mlp.distributed._outer import trained
 from sksparse_mlp.distributed._rounds import Rounds
-from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import encoded_parameters, estimator_arrays
 from sksparse_mlp.serialization._values import dumps, loads
 
-STATE, ESTIMATOR = "rounds/state", "estimator/"
+STATE, VELOCITY, ESTIMATOR = "rounds/state", "rounds/velocity/", "estimator/"
 FIELDS = {"fit": dict, "history": list, "finished": bool, "diverged": bool}
 # Added since.
 PACKAGE = "package"
+
+
+class Content(NamedTuple):
+    """Of a file: the estimator, the state, and the velocities of the outer optimizer."""
+
+    estimator: BaseSparseMLP
+    state: dict[str, Any]
+    velocities: list[np.ndarray]
 
 
 class RoundsFile:
@@ -27,7 +36,7 @@ class RoundsFile:
     Parameters
     ----------
     path : str or path-like
-    estimator : SparseMLPClassifier
+    estimator : BaseSparseMLP
         Not fitted; its parameters are those of the fit.
     described : dict
         What else makes the fit what it is, of plain values.
@@ -36,7 +45,7 @@ class RoundsFile:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        estimator: SparseMLPClassifier,
+        estimator: BaseSparseMLP,
         described: dict[str, Any],
     ) -> None:
         self._path = _npz.place_of(Path(path).absolute())
@@ -57,6 +66,8 @@ class RoundsFile:
         estimator = rounds.as_it_is()
         estimator._training = rounds.training.state()
         arrays = {f"{ESTIMATOR}{k}": v for k, v in estimator_arrays(estimator).items()}
+        velocities = enumerate(rounds.outer.velocities)
+        arrays |= {f"{VELOCITY}{k}": velocity for k, velocity in velocities}
         arrays[STATE] = np.frombuffer(dumps(state).encode(), np.uint8)
         _npz.write(self._path, _npz.sealed(arrays), keep=self._path.exists())
 
@@ -65,21 +76,22 @@ class RoundsFile:
         found = self._find()
         if found is None:
             return
-        path, estimator, state = found
+        path, (estimator, state, velocities) = found
         self._check_same(path, state["fit"])
         say_other_version(path, state.get(PACKAGE))
         training = rounds.training
         training.network = estimator._fitted_network()
         training.resume(estimator._training)
+        rounds.outer.resume(velocities, training.network)
         training.finished, training.diverged = state["finished"], state["diverged"]
         rounds.history, rounds.epochs = state["history"], estimator.history_
 
-    def _find(self) -> tuple[Path, SparseMLPClassifier, dict[str, Any]] | None:
-        """Path, estimator and state of the newest intact file, None without any."""
+    def _find(self) -> "tuple[Path, Content] | None":
+        """Path of the newest intact file and what it holds, None without any."""
         paths, faults = (self._path, _npz.previous_of(self._path)), []
         for path in paths:
             try:
-                estimator, state = _read(self._class, path)
+                content = _read(self._class, path)
             except FileNotFoundError:
                 faults.append(f"{path} is missing.")
                 continue
@@ -88,7 +100,7 @@ class RoundsFile:
                 continue
             if faults:
                 warnings.warn(f"{faults[0]} {path} is used instead.", stacklevel=2)
-            return path, estimator, state
+            return path, content
         if not any(path.exists() for path in paths):
             return None
         raise ValueError(
@@ -112,10 +124,8 @@ class RoundsFile:
             )
 
 
-def _read(
-    cls: type[SparseMLPClassifier], path: Path
-) -> tuple[SparseMLPClassifier, dict[str, Any]]:
-    """The estimator and the state that a file holds."""
+def _read(cls: type[BaseSparseMLP], path: Path) -> Content:
+    """What a file holds."""
     arrays = _npz.read(path)
     _npz.check_sealed(arrays)
     text = arrays.pop(STATE, np.empty(0, np.uint8))
@@ -132,4 +142,20 @@ def _read(
     estimator = cls.from_arrays(_npz.sealed(parts))
     if not hasattr(estimator, "_training"):
         raise ValueError("it has no state of a training")
-    return estimator, state
+    return Content(estimator, state, _velocities(arrays, estimator))
+
+
+def _velocities(
+    arrays: dict[str, np.ndarray], estimator: BaseSparseMLP
+) -> list[np.ndarray]:
+    """Those of a file; none in files that are older than they."""
+    found = [name for name in arrays if name.startswith(VELOCITY)]
+    wanted = list(trained(estimator._fitted_network())) if found else []
+    velocities = [arrays.get(f"{VELOCITY}{k}") for k in range(len(wanted))]
+    for velocity, values in zip(velocities, wanted, strict=True):
+        if velocity is None or (velocity.shape, velocity.dtype) != (
+            values.shape,
+            values.dtype,
+        ):
+            raise ValueError("its velocities are not those of its network")
+    return velocities

@@ -1,66 +1,59 @@
-"""The estimator that trains one network on the partitions of a cluster."""
+"""Classification on a cluster."""
 
-import copy
 import math
-import warnings
-from numbers import Integral
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import dask.array as da
-import distributed
 import numpy as np
-from dask.base import compute, is_dask_collection
-from dask.delayed import Delayed, delayed
-from sklearn.base import ClassifierMixin, clone
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from dask.base import is_dask_collection
+from numpy.typing import DTypeLike
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sksparse_mlp._sklearn import (
-    BaseEstimator,
-    Interval,
-    StrOptions,
-    _fit_context,
-    compute_class_weight,
-)
-from sksparse_mlp.callbacks import check_writable, checked_place
-from sksparse_mlp.distributed._checkpoint import RoundsFile
-from sksparse_mlp.distributed._cluster import (
-    check_workers,
-    connected,
-    large_graphs_allowed,
-)
-from sksparse_mlp.distributed._partitions import (
-    Partitions,
-    Summary,
-    blocks,
-    loaded,
-    rows_of,
-    split,
-)
+from sksparse_mlp._sklearn import _fit_context, compute_class_weight
+from sksparse_mlp.distributed._base import BaseDaskSparseMLP
+from sksparse_mlp.distributed._partitions import Partitions
 from sksparse_mlp.distributed._rounds import Rounds
 from sksparse_mlp.estimators._classifier import SparseMLPClassifier
+from sksparse_mlp.estimators._input import in_reach
 from sksparse_mlp.serialization._arrays import plain_labels
 
 
-class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
+class ClassTotals(NamedTuple):
+    """Labels of a partition, and the sum of the sample weights of each."""
+
+    classes: np.ndarray
+    weights: np.ndarray
+
+
+def class_totals(
+    estimator: SparseMLPClassifier, y: np.ndarray, weights: np.ndarray
+) -> ClassTotals | None:
+    """Of single labels, with weights as parts of the largest."""
+    if y.ndim > 1:
+        return None
+    classes, codes = np.unique(y, return_inverse=True)
+    return ClassTotals(classes, np.bincount(codes, weights / weights.max()))
+
+
+class DaskSparseMLPClassifier(ClassifierMixin, BaseDaskSparseMLP):
     """One sparse network, trained on a Dask cluster that holds the data.
 
     In every round each partition of the data trains a copy of the network where it is,
     and no partition leaves the workers. In its copy the topology evolves between the
-    epochs of the round, so that copies come back with patterns of their own. They are
-    averaged, weighted by the partitions' samples, on the union of the patterns; of that
-    each layer keeps as many connections as it should have, those of the largest averaged
-    weights (after Curci et al. [1]_, who do it once at the end). Then the topology of the
-    average evolves, and the next round begins.
+    epochs of the round, so that copies come back with patterns of their own. The workers
+    average them in pairs, weighted by the partitions' samples, on the union of the
+    patterns; of that each layer keeps as many connections as it should have, those of the
+    largest averaged weights (after Curci et al. [1]_, who do it once at the end). The
+    network goes by the change of the average and by momentum over such changes (DiLoCo
+    [2]_), its topology evolves, and the next round begins.
 
     Parameters
     ----------
     estimator : SparseMLPClassifier, default=None
         The network; it is cloned. None takes one with default parameters. Its `max_iter`
         is replaced by ``n_rounds * epochs_per_round``, over which its schedules of zeta
-        and of the learning rate are planned. Its callbacks are not called.
+        and of the learning rate are planned, and ``batch_size="auto"`` by its value over
+        the square root of the number of partitions. Its callbacks are not called.
 
     n_rounds : int, default=20
         How often copies are sent out and averaged.
@@ -68,6 +61,11 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
     epochs_per_round : int, default=1
         Epochs of each copy between two averages. More move fewer bytes and let the copies
         drift apart.
+
+    outer_momentum : float, default=0.6
+        Of Nesterov's momentum over the changes of the rounds, in [0, 1). Each partition
+        makes only its share of the updates; the momentum carries on what they agree in.
+        Zero averages plainly.
 
     optimizer_state : {"restarted", "averaged"}, default="restarted"
         Whether the optimizer's state (momentum, Adam's moments) starts from zero in every
@@ -97,13 +95,15 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         partitions of losses, scores and turnover, sums of connections removed and grown,
         and the seconds of the slowest partition.
     classes_ : ndarray of shape (n_classes,)
-        The class labels.
+        The class labels, for an indicator matrix 0, 1, ..
     history_ : list of dict
         One per round: ``round``; ``epoch`` (its last one), with the mean ``loss``, the
         ``zeta`` and the ``learning_rate`` there; ``n_connections``; ``turnover``, the
-        share of connections that the round before did not have; ``bytes_sent`` to
-        workers and ``bytes_received`` from them; ``train_seconds`` of the partition that
-        took longest, ``merge_seconds`` and ``seconds`` in all.
+        share of connections that the round before did not have; ``bytes_sent`` and
+        ``bytes_received`` by the coordinator, and ``bytes_merged``, those of all networks
+        that workers merged; ``train_seconds`` of the partition and ``merge_seconds`` of
+        the chain of merges that took longest, ``coordinator_seconds`` of what is done
+        here, and ``seconds`` in all.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -129,6 +129,8 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
     References
     ----------
     .. [1] Curci, Mocanu and Pechenizkiy, *Truly sparse neural networks at scale*, 2021.
+    .. [2] Douillard et al., *DiLoCo: Distributed low-communication training of language
+       models*, 2023.
 
     Examples
     --------
@@ -149,52 +151,12 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
     array([0, 1, 2])
     """
 
+    _network_class = SparseMLPClassifier
+    _describe = staticmethod(class_totals)
     _parameter_constraints: dict[str, Any] = {
         "estimator": [None, SparseMLPClassifier],
-        "n_rounds": [Interval(Integral, 1, None, closed="left")],
-        "epochs_per_round": [Interval(Integral, 1, None, closed="left")],
-        "optimizer_state": [StrOptions({"averaged", "restarted"})],
-        "n_partitions": [Interval(Integral, 1, None, closed="left")],
-        "client": "no_validation",
-        "checkpoint": "no_validation",
-        "random_state": ["random_state"],
+        **BaseDaskSparseMLP._parameter_constraints,
     }
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        n_rounds: int = 20,
-        epochs_per_round: int = 1,
-        optimizer_state: str = "restarted",
-        n_partitions: int = 4,
-        client: Any = None,
-        checkpoint: Any = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.n_rounds = n_rounds
-        self.epochs_per_round = epochs_per_round
-        self.optimizer_state = optimizer_state
-        self.n_partitions = n_partitions
-        self.client = client
-        self.checkpoint = checkpoint
-        self.random_state = random_state
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "client": None}
-
-    def __sklearn_clone__(self) -> Self:
-        # A client can be neither copied nor pickled.
-        without = copy.copy(self)
-        twin: Self = super(DaskSparseMLPClassifier, without).__sklearn_clone__()
-        twin.set_params(client=self.client)
-        return twin
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -211,8 +173,10 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
                 (n_samples, n_features)
             Training data. The blocks of an array may be CSR matrices. float32 is computed
             in float32, anything else in float64.
-        y : Dask array or series, or array-like, of shape (n_samples,)
-            Labels. In other partitions than X only where the sizes of both are known.
+        y : Dask array, series or dataframe, or array-like, of shape (n_samples,) or \
+                (n_samples, n_classes)
+            Labels, or an indicator matrix of labels. In other partitions than X only where
+            the sizes of both are known.
         sample_weight : Dask array or series, or array-like, of shape (n_samples,), \
                 default=None
             Non-negative weights. A sample of weight zero is left out.
@@ -235,139 +199,57 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         OSError
             If `checkpoint` cannot be written.
         """
-        with connected(self.client) as client:
-            check_workers(client)
-            estimator = self._network()
-            parts = split(X, y, sample_weight, self.n_partitions)
-            with_digest = self.checkpoint is not None
-            partitions = loaded(client, estimator, parts, with_digest=with_digest)
-            _take_features(estimator, partitions.summaries[0])
-            partitions, shares = self._weigh(estimator, partitions, classes)
-            rounds = self._rounds(client, estimator, partitions, shares)
-            self._run(rounds, self._file(estimator, partitions))
-        self._publish(rounds)
-        return self
+        return self._fit(X, y, sample_weight, classes=classes)
 
-    def _network(self) -> SparseMLPClassifier:
-        """The network to train, with its parameters as they are for all rounds."""
-        given = SparseMLPClassifier() if self.estimator is None else self.estimator
-        estimator: SparseMLPClassifier = clone(given)
-        estimator.set_params(max_iter=self.n_rounds * self.epochs_per_round)
-        if self.random_state is not None:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            estimator.set_params(random_state=seed)
-        estimator._validate_params()
-        if estimator.early_stopping:
-            raise ValueError(
-                "early_stopping=True is not available on a cluster, where no validation "
-                "set is common to all partitions. Set early_stopping=False; "
-                "n_iter_no_change and tol act on the mean loss."
-            )
-        if self.checkpoint is not None:
-            check_writable(checked_place(Path(self.checkpoint).absolute()))
-        return estimator
-
-    def _weigh(
-        self, estimator: SparseMLPClassifier, partitions: Partitions, classes: Any
-    ) -> tuple[Partitions, list[float]]:
-        """Set the network's classes and their weights; return partitions and shares."""
-        found, totals = partitions.class_totals()
-        known = found if classes is None else np.unique(classes)
+    def _take_targets(
+        self, estimator: Any, partitions: Partitions, **known: Any
+    ) -> np.ndarray:
+        shape = partitions.summaries[0].target_shape
+        if shape:
+            estimator._take_known_classes(np.empty((0, *shape), np.int8), known["classes"])
+            # Refuses weights of classes, of which a sample may have several.
+            estimator._weighted(np.empty((0, *shape), np.int8), np.empty(0))
+            return partitions.weights()
+        totals = _in_parts_of_the_largest(partitions)
+        _check_same_kind(partitions.numbers, totals)
+        labels = np.concatenate([total.classes for total in totals])
+        found, codes = np.unique(labels, return_inverse=True)
+        classes = found if known["classes"] is None else np.unique(known["classes"])
         if found.size < 2:
             raise ValueError(
                 "DaskSparseMLPClassifier needs samples of at least 2 classes with positive "
                 f"sample_weight; all partitions together have {found.tolist()}."
             )
-        estimator._take_known_classes(found, totals, known)
+        estimator._take_known_classes(found, classes)
         if estimator.class_weight is None:
-            return partitions.shares(np.ones(found.size))
+            return partitions.weights()
+        sums = np.bincount(codes, np.concatenate([total.weights for total in totals]))
         weights = compute_class_weight(
-            estimator.class_weight, classes=found, y=found, sample_weight=totals
+            estimator.class_weight, classes=found, y=found, sample_weight=sums
         )
         # No partition knows how frequent classes are in the others.
         estimator.class_weight = dict(zip(found.tolist(), weights.tolist(), strict=True))
-        return partitions.shares(weights)
-
-    def _rounds(
-        self,
-        client: distributed.Client,
-        estimator: SparseMLPClassifier,
-        partitions: Partitions,
-        shares: list[float],
-    ) -> Rounds:
-        training = estimator._new_training(
-            partitions.dtype, continued=False, n_samples=partitions.n_samples
+        weights = in_reach(weights)
+        of_partitions = np.array(
+            [
+                total.weights @ weights[np.searchsorted(found, total.classes)]
+                for total in totals
+            ]
         )
-        training.evolution.attach(training.network)
-        return Rounds(
-            client,
-            estimator,
-            training,
-            partitions,
-            shares,
-            epochs_per_round=self.epochs_per_round,
-            averages_state=self.optimizer_state == "averaged",
-        )
+        if not of_partitions.any():
+            raise ValueError("No sample has any weight: class_weight is zero for all.")
+        return of_partitions
 
-    def _file(
-        self, estimator: SparseMLPClassifier, partitions: Partitions
-    ) -> RoundsFile | None:
-        """The checkpoint of this fit, None if none is wanted."""
-        if self.checkpoint is None:
-            return None
-        described = {
-            "n_rounds": int(self.n_rounds),
-            "epochs_per_round": int(self.epochs_per_round),
-            "optimizer_state": self.optimizer_state,
-            "classes": plain_labels(estimator.classes_, "classes_").tolist(),
-            "partitions": partitions.digests(),
-        }
-        return RoundsFile(self.checkpoint, estimator, described)
-
-    def _run(self, rounds: Rounds, file: RoundsFile | None) -> None:
-        if file is not None:
-            file.resume(rounds)
-        while not rounds.training.finished:
-            rounds.train_one()
-            if file is not None:
-                file.write(rounds)
+    def _described(self, estimator: Any) -> dict[str, Any]:
+        return {"classes": plain_labels(estimator.classes_, "classes_").tolist()}
 
     def _publish(self, rounds: Rounds) -> None:
-        """Set the fitted attributes; warn if training had to stop."""
-        fitted = rounds.as_it_is()
+        super()._publish(rounds)
         given = self.estimator
-        fitted.class_weight = None if given is None else given.class_weight
-        self.estimator_, self.history_ = fitted, rounds.history
-        self.classes_ = fitted.classes_
-        self.n_features_in_ = fitted.n_features_in_
-        self.__dict__.pop("feature_names_in_", None)
-        if hasattr(fitted, "feature_names_in_"):
-            self.feature_names_in_ = fitted.feature_names_in_
-        if rounds.training.diverged:
-            warnings.warn(
-                f"Training stopped after {len(self.history_)} rounds: on some partition "
-                "the loss or a weight is no longer finite; the network is as that round "
-                f"began. Lower learning_rate_init (now {fitted.learning_rate_init}), scale "
-                "the features, or use solver='adam'.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        self.estimator_.class_weight = None if given is None else given.class_weight
+        self.classes_ = self.estimator_.classes_
 
     # --- prediction -------------------------------------------------------------------
-
-    def predict(self, X: Any) -> Any:
-        """Predict labels.
-
-        Parameters
-        ----------
-        X : Dask array or dataframe, array-like or sparse matrix of shape \
-                (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray or lazy Dask array of shape (n_samples,)
-        """
-        return self._predicted("predict", X, ())
 
     def predict_proba(self, X: Any) -> Any:
         """Predict class probabilities.
@@ -382,8 +264,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         ndarray or lazy Dask array of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        check_is_fitted(self)
-        return self._predicted("predict_proba", X, self.classes_.shape)
+        return self._predicted("predict_proba", X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the share of right predictions, block by block for Dask collections.
@@ -392,7 +273,8 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : Dask array or dataframe, array-like or sparse matrix of shape \
                 (n_samples, n_features)
-        y : Dask array or series, or array-like, of shape (n_samples,)
+        y : Dask array, series or dataframe, or array-like, of shape (n_samples,) or \
+                (n_samples, n_classes)
         sample_weight : Dask array or series, or array-like, of shape (n_samples,), \
                 default=None
 
@@ -404,54 +286,36 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseEstimator):
         if not is_dask_collection(X):
             accuracy: float = self.estimator_.score(X, y, sample_weight)
             return accuracy
-        count = delayed(_n_right, pure=False)
-        fitted = delayed(self.estimator_, pure=False)
-        parts = split(X, y, sample_weight, 1)
-        counts = self._computed([count(fitted, *part) for part in parts])
+        counts = self._block_wise(_n_right, X, y, sample_weight)
         right, total = (math.fsum(values) for values in zip(*counts, strict=True))
         return right / total
 
-    def _computed(self, lazy: list[Delayed]) -> Any:
-        """Values of delayed objects, computed by the given client or as Dask is set."""
-        with large_graphs_allowed():
-            if self.client is None:
-                return compute(*lazy)
-            with connected(self.client) as client:
-                return client.gather(client.compute(lazy))
-
-    def _predicted(self, method: str, X: Any, columns: tuple[int, ...]) -> Any:
-        """What a method of the network returns, block by block for Dask collections."""
-        check_is_fitted(self)
-        if not is_dask_collection(X):
-            return getattr(self.estimator_, method)(X)
-        known = rows_of(X)
-        sizes = known or [math.nan] * X.npartitions
-        dtype = self.classes_.dtype if not columns else self.estimator_.coefs_[0].dtype
-        predict = delayed(_block_of_predictions, pure=False)
-        fitted = delayed(self.estimator_, pure=False)
-        lazy = [
-            da.from_delayed(
-                predict(fitted, method, block, columns), (size, *columns), dtype
-            )
-            for block, size in zip(blocks(X, "X"), sizes, strict=True)
-        ]
-        return da.concatenate(lazy, allow_unknown_chunksizes=True)
+    def _kind_of(self, method: str) -> tuple[DTypeLike, tuple[int, ...]]:
+        if method == "predict_proba":
+            return self.estimator_.coefs_[0].dtype, self.classes_.shape
+        if self.estimator_.multilabel_:
+            return np.int64, self.classes_.shape
+        return self.classes_.dtype, ()
 
 
-def _take_features(estimator: SparseMLPClassifier, summary: Summary) -> None:
-    estimator.n_features_in_ = summary.n_features
-    if summary.feature_names is not None:
-        estimator.feature_names_in_ = np.array(summary.feature_names, dtype=object)
+def _in_parts_of_the_largest(partitions: Partitions) -> list[ClassTotals]:
+    """Labels of the partitions, with weights as parts of the largest of all."""
+    return [
+        ClassTotals(summary.targets.classes, summary.targets.weights * scale)
+        for summary, scale in zip(partitions.summaries, partitions.scales(), strict=True)
+    ]
 
 
-def _block_of_predictions(
-    estimator: SparseMLPClassifier, method: str, X: Any, columns: tuple[int, ...]
-) -> np.ndarray:
-    if X.shape[0] == 0:
-        dtype = estimator.coefs_[0].dtype if columns else estimator.classes_.dtype
-        return np.empty((0, *columns), dtype)
-    predictions: np.ndarray = getattr(estimator, method)(X)
-    return predictions
+def _check_same_kind(numbers: list[int], totals: list[ClassTotals]) -> None:
+    """Refuse labels that are strings in some partitions and numbers in others."""
+    pairs = zip(numbers, totals, strict=True)
+    texts = [
+        number for number, total in pairs if isinstance(total.classes.tolist()[0], str)
+    ]
+    if texts and len(texts) < len(numbers):
+        raise ValueError(
+            f"Labels are strings in the partitions {texts} and numbers in the others."
+        )
 
 
 def _n_right(
@@ -461,5 +325,6 @@ def _n_right(
     if X.shape[0] == 0:
         return 0.0, 0.0
     right = estimator.predict(X) == np.asarray(y)
+    right = right.reshape(len(right), -1).all(axis=1)
     weights = np.ones(right.size) if sample_weight is None else np.asarray(sample_weight)
     return float(weights @ right), float(weights.sum())

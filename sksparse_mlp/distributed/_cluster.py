@@ -47,8 +47,11 @@ def _current() -> distributed.Client:
         ) from error
 
 
-def check_workers(client: distributed.Client) -> None:
-    """Raise unless there are workers, all of them with this version of the package."""
+def check_workers(client: distributed.Client) -> int:
+    """Return how many workers there are, all of them with this version of the package.
+
+    Raises if there are none or other ones.
+    """
     found = client.run(eval, _VERSION, on_error="return")
     if not found:
         raise ConnectionError(
@@ -68,6 +71,7 @@ def check_workers(client: distributed.Client) -> None:
             f"This process has {sksparse_mlp.__name__} {here}, but other versions are on "
             f"the workers: {others}. Install the same one everywhere."
         )
+    return len(found)
 
 
 @contextmanager

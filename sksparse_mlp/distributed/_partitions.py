@@ -1,9 +1,9 @@
 """Data in partitions: aligned, loaded where they live, and checked before training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import dask.array as da
 import distributed
@@ -16,10 +16,14 @@ from sklearn.utils.validation import check_consistent_length
 
 from sksparse_mlp._sklearn import _safe_indexing
 from sksparse_mlp.distributed._cluster import large_graphs_allowed
-from sksparse_mlp.estimators._classifier import SparseMLPClassifier
-from sksparse_mlp.estimators._input import in_reach, sound
+from sksparse_mlp.estimators._input import sound
+from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.serialization import _npz
 from sksparse_mlp.serialization._arrays import plain_labels
+
+# Makes what the coordinator should know of the targets of a partition, given an estimator
+# without them, those that weigh anything, and their weights.
+Describe: TypeAlias = Callable[[BaseSparseMLP, np.ndarray, np.ndarray], Any]
 
 
 @dataclass
@@ -32,10 +36,14 @@ class Summary:
         What is wrong with it; nothing else is known then.
     n_samples : int
         Samples of positive weight.
-    classes, weights : ndarray of shape (n_classes_here,)
-        Their labels, and the sum of the sample weights of each, as parts of the largest.
+    weight : float
+        The sum of the sample weights, as parts of the largest.
     largest : float
         The largest sample weight.
+    targets : object
+        What there is to know of them, by kind of estimator.
+    target_shape : tuple of int
+        Of the targets of a sample.
     dtype : dtype or None
         None for a partition without samples, of which nothing else is known.
     feature_names : list of str or None
@@ -45,9 +53,10 @@ class Summary:
 
     fault: str | None = None
     n_samples: int = 0
-    classes: Any = ()
-    weights: Any = ()
+    weight: float = 0.0
     largest: float = 1.0
+    targets: Any = None
+    target_shape: tuple[int, ...] = ()
     dtype: Any = None
     n_features: int = 0
     feature_names: list[str] | None = None
@@ -155,7 +164,13 @@ def _cut(X: Any, y: Any, sample_weight: Any, n_partitions: int) -> list[tuple[An
 
 
 def load(
-    estimator: SparseMLPClassifier, X: Any, y: Any, sample_weight: Any, *, with_digest: bool
+    estimator: BaseSparseMLP,
+    describe: Describe,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    with_digest: bool,
 ) -> Partition:
     """Rows as they are trained on, with what is wrong with them if anything is."""
     n_rows = [part.shape[0] for part in (X, y, sample_weight) if hasattr(part, "shape")]
@@ -166,33 +181,25 @@ def load(
         return Partition(None, None, None, Summary())
     try:
         X, y, weights = estimator._validate(X, y, sample_weight, reset=True)
+        kept = weights > 0
+        targets = describe(estimator, y[kept], weights[kept]) if kept.any() else None
     except (TypeError, ValueError) as error:
         return Partition(None, None, None, Summary(str(error).splitlines()[0]))
-    if y.ndim > 1:
-        fault = f"y must have one label per sample, got an array of shape {y.shape}"
-        return Partition(None, None, None, Summary(fault))
-    summary = _summary(X, y, weights, getattr(estimator, "feature_names_in_", None))
-    if with_digest:
-        summary.digest = _digest(X, y, weights)
-    return Partition(X, y, weights, summary)
-
-
-def _summary(
-    X: Any, y: np.ndarray, weights: np.ndarray, names: np.ndarray | None
-) -> Summary:
-    kept = weights > 0
     if not kept.any():
-        return Summary()
-    classes, codes = np.unique(y[kept], return_inverse=True)
-    return Summary(
+        return Partition(None, None, None, Summary())
+    names = getattr(estimator, "feature_names_in_", None)
+    summary = Summary(
         n_samples=int(kept.sum()),
-        classes=classes,
-        weights=np.bincount(codes, weights[kept] / weights.max()),
+        weight=float((weights / weights.max()).sum()),
         largest=float(weights.max()),
+        targets=targets,
+        target_shape=y.shape[1:],
         dtype=X.dtype,
         n_features=X.shape[1],
         feature_names=None if names is None else list(names),
+        digest=_digest(X, y, weights) if with_digest else "",
     )
+    return Partition(X, y, weights, summary)
 
 
 def _digest(X: Any, y: np.ndarray, weights: np.ndarray) -> str:
@@ -238,35 +245,19 @@ class Partitions:
             for number, summary in zip(self.numbers, self.summaries, strict=True)
         ]
 
-    def class_totals(self) -> tuple[np.ndarray, np.ndarray]:
-        """All classes, and the sum of the sample weights of each."""
-        labels = [summary.classes for summary in self.summaries]
-        classes, codes = np.unique(np.concatenate(labels), return_inverse=True)
-        return classes, np.bincount(codes, np.concatenate(self._weights()))
-
-    def _weights(self) -> list[np.ndarray]:
-        """Sums of the sample weights of each class here, as parts of the largest of all."""
+    def scales(self) -> list[float]:
+        """What makes weights as parts of a partition's largest parts of the largest."""
         largest = max(summary.largest for summary in self.summaries)
-        return [s.weights * (s.largest / largest) for s in self.summaries]
+        return [summary.largest / largest for summary in self.summaries]
 
-    def shares(self, class_weights: np.ndarray) -> tuple["Partitions", list[float]]:
-        """The partitions of positive weight, and the share of each in all weight.
+    def weights(self) -> np.ndarray:
+        """The sum of the sample weights of each, as parts of the largest weight."""
+        sums = [summary.weight for summary in self.summaries]
+        return np.multiply(sums, self.scales())
 
-        Parameters
-        ----------
-        class_weights : ndarray of shape (n_classes,)
-            Of the classes that `class_totals` returns.
-        """
-        classes, _ = self.class_totals()
-        weights = np.array(
-            [
-                sums @ in_reach(class_weights)[np.searchsorted(classes, s.classes)]
-                for s, sums in zip(self.summaries, self._weights(), strict=True)
-            ]
-        )
+    def of_weight(self, weights: np.ndarray) -> tuple["Partitions", list[float]]:
+        """The partitions whose weight is positive, and the share of each in all weight."""
         kept = np.flatnonzero(weights > 0).tolist()
-        if not kept:
-            raise ValueError("No sample has any weight: class_weight is zero for all.")
         partitions = Partitions(
             [self.numbers[k] for k in kept],
             [self.futures[k] for k in kept],
@@ -274,10 +265,16 @@ class Partitions:
         )
         return partitions, (weights[kept] / weights.sum()).tolist()
 
+    def lost(self) -> list[int]:
+        """Numbers of those that are no longer anywhere."""
+        pairs = zip(self.numbers, self.futures, strict=True)
+        return [number for number, future in pairs if future.status != "finished"]
+
 
 def loaded(
     client: distributed.Client,
-    estimator: SparseMLPClassifier,
+    estimator: BaseSparseMLP,
+    describe: Describe,
     parts: list[tuple[Any, ...]],
     *,
     with_digest: bool,
@@ -285,7 +282,9 @@ def loaded(
     """Load partitions on the workers, and raise if there is anything wrong with them."""
     load_lazily = delayed(load, pure=False)
     template = delayed(estimator, pure=False)
-    lazy = [load_lazily(template, *part, with_digest=with_digest) for part in parts]
+    lazy = [
+        load_lazily(template, describe, *part, with_digest=with_digest) for part in parts
+    ]
     with large_graphs_allowed():
         futures = client.compute(lazy)
     summaries = client.gather(client.map(attrgetter("summary"), futures, pure=False))
@@ -312,22 +311,13 @@ def _check_faults(summaries: list[Summary]) -> None:
 
 
 def _check_same(numbers: list[int], summaries: list[Summary]) -> None:
-    """Refuse partitions that differ in their features or in the kind of their labels."""
+    """Refuse partitions that differ in their features or in the form of their targets."""
     first = summaries[0]
     for number, summary in zip(numbers, summaries, strict=True):
-        for what in ("n_features", "feature_names"):
+        for what in ("n_features", "feature_names", "target_shape"):
             here, there = getattr(summary, what), getattr(first, what)
             if here != there:
                 raise ValueError(
                     f"Partitions {numbers[0]} and {number} (counted from 0) differ in "
                     f"{what}: {there} and {here}."
                 )
-    texts = [n for n, s in zip(numbers, summaries, strict=True) if _is_text(s.classes)]
-    if texts and len(texts) < len(numbers):
-        raise ValueError(
-            f"Labels are strings in the partitions {texts} and numbers in the others."
-        )
-
-
-def _is_text(labels: np.ndarray) -> bool:
-    return isinstance(labels.tolist()[0], str)
