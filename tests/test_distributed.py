@@ -11,10 +11,12 @@ from itertools import cycle, pairwise, product
 import dask
 import dask.array as da
 import dask.dataframe as dd
+import distributed
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from dask.delayed import Delayed
 from distributed import Client, LocalCluster
 from scipy import sparse
 from sklearn.base import clone
@@ -23,10 +25,11 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 import sksparse_mlp
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
 from sksparse_mlp.core.layer import n_connections
 from sksparse_mlp.distributed import (
     DaskSparseMLPClassifier,
+    DaskSparseMLPRegressor,
     _checkpoint,
     _cluster,
     _local,
@@ -359,6 +362,99 @@ def test_training_that_diverges_ends_with_the_last_sound_network(distributed_mlp
     assert model.history_ == []
 
 
+def test_small_or_few_partitions_are_said(distributed_mlp, data):
+    with pytest.warns(UserWarning, match=r"1 partitions leave 1 of the 2 workers idle"):
+        distributed_mlp(n_rounds=1, n_partitions=1).fit(*data)
+    with pytest.warns(UserWarning, match=r"smallest partition has 30 .*batch_size is 32"):
+        distributed_mlp(n_rounds=1, n_partitions=8).fit(*data)
+
+
+@pytest.mark.parametrize(("n_partitions", "size"), [(2, 45), (4, 32), (3, 37)])
+def test_batches_are_smaller_where_partitions_are_many(
+    distributed_mlp, data, n_partitions, size
+):
+    model = distributed_mlp(
+        n_rounds=1, n_partitions=n_partitions, estimator__batch_size="auto"
+    )
+    assert model.fit(*data).estimator_.batch_size == size
+    assert model.estimator.batch_size == "auto"
+
+
+def test_a_round_goes_on_by_momentum(distributed_mlp, arrays):
+    fits = [
+        distributed_mlp(n_rounds=1, outer_momentum=m, estimator__zeta=0).fit(*arrays)
+        for m in (0.0, 0.9)
+    ]
+    untrained = network(max_iter=0, zeta=0).fit(*(part.compute() for part in arrays))
+    before, mean, after = (
+        model.coefs_[0].data for model in (untrained, *(fit.estimator_ for fit in fits))
+    )
+    assert abs(mean - before).max() > 0.01
+    assert np.allclose(after - mean, 0.9 * (mean - before), atol=1e-12)
+
+
+def test_indicator_matrices(distributed_mlp, arrays, data):
+    X, _ = arrays
+    labels = np.stack([data[1] == 0, data[1] != 1, data[0][:, 0] > 0], axis=1).astype(int)
+    model = distributed_mlp(n_rounds=20).fit(X, da.from_array(labels, chunks=(SIZES, 3)))
+    assert model.classes_.tolist() == [0, 1, 2]
+    lazily = model.predict(X)
+    assert lazily.shape == labels.shape
+    assert np.array_equal(lazily.compute(), model.estimator_.predict(data[0]))
+    right = model.score(X, da.from_array(labels, chunks=(SIZES, 3)))
+    assert right == model.score(data[0], labels) > 0.6
+    assert model.predict_proba(X).shape == labels.shape
+
+
+def regressor(client, **params):
+    small = {"hidden_layer_sizes": (24, 16), "epsilon": 4, "batch_size": 32}
+    small |= {"learning_rate_init": 0.01, "random_state": 0, "n_iter_no_change": np.inf}
+    network = SparseMLPRegressor(**small | params)
+    return DaskSparseMLPRegressor(network, n_rounds=15, client=client)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_regression(client, arrays, data, n_outputs):
+    X, _ = arrays
+    y = 1e3 + 50 * np.stack([data[0][:, 0] + data[0][:, 1], data[0][:, 2]], axis=1)
+    y = y[:, 0] if n_outputs == 1 else y
+    lazy_y = da.from_array(y, chunks=(SIZES, *y.shape[1:]))
+    model = regressor(client).fit(X, lazy_y)
+    assert model.score(data[0], y) > 0.8
+    assert model.score(X, lazy_y) == pytest.approx(model.score(data[0], y))
+    weights = np.arange(240) % 3
+    weighted = model.score(X, lazy_y, weights)
+    assert weighted == pytest.approx(model.score(data[0], y, weights))
+    assert weighted != model.score(X, lazy_y)
+    assert model.predict(X).shape == y.shape
+    assert np.array_equal(model.predict(X).compute(), model.predict(data[0]))
+    # The scale is that of all partitions.
+    alone = SparseMLPRegressor(max_iter=0).fit(data[0], y)
+    fitted = model.estimator_
+    assert np.allclose(fitted.target_scale_, alone.target_scale_, rtol=1e-5)
+    assert np.array_equal(fitted.target_range_, alone.target_range_)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict(data[0]), model.predict(data[0]))
+
+
+def test_targets_that_a_loss_cannot_take(client, arrays):
+    X, y = arrays
+    poisson = regressor(client, loss="poisson")
+    refused(poisson, X, y - 1, match="Partition 0 of 4.*negative")
+    unknown = da.full(240, np.nan, chunks=(SIZES,))
+    refused(regressor(client), X, unknown, match="Partition 0 of 4.*NaN")
+    classifier = DaskSparseMLPRegressor(SparseMLPClassifier(), client=client)
+    refused(classifier, X, y, match="estimator")
+
+
+def test_missing_targets_are_left_out(client, arrays, data):
+    y = data[0][:, 0] + data[0][:, 1]
+    y[::7] = np.nan
+    model = regressor(client).fit(arrays[0], da.from_array(y, chunks=(SIZES,)))
+    known = ~np.isnan(y)
+    assert model.score(data[0][known], y[known]) > 0.8
+
+
 # --- the same result ------------------------------------------------------------------
 
 
@@ -378,22 +474,26 @@ def test_the_number_of_workers_does_not_matter(
     assert same(distributed_mlp(epochs_per_round=2).fit(*arrays), reference)
 
 
-def test_a_killed_worker_does_not_matter(
+def test_killed_workers_do_not_matter(
     distributed_mlp, arrays, reference, client, same, monkeypatch
 ):
-    processes = set(client.run(os.getpid).values())
-    add, n_added = _rounds.Merged.add, []
+    """The second one is killed while what the first had done is computed again."""
+    processes = sorted(client.run(os.getpid).values())
+    compute, rounds = client.compute, []
 
-    def kill_in_the_second_round(self, *args):
-        if len(n_added) == len(SIZES):
-            os.kill(min(processes), signal.SIGKILL)
-        n_added.append(1)
-        add(self, *args)
+    def and_kill_in_the_second_round(lazy, **options):
+        future = compute(lazy, **options)
+        rounds.append(isinstance(lazy, Delayed))
+        for process in processes if rounds[-1] and sum(rounds) == 2 else []:
+            time.sleep(0.1)
+            os.kill(process, signal.SIGKILL)
+        return future
 
-    monkeypatch.setattr(_rounds.Merged, "add", kill_in_the_second_round)
+    monkeypatch.setattr(client, "compute", and_kill_in_the_second_round)
     model = distributed_mlp(epochs_per_round=2).fit(*arrays)
+    assert sum(rounds) == 4
     client.wait_for_workers(2, timeout=PATIENCE)
-    assert min(processes) not in client.run(os.getpid).values()
+    assert not set(processes) & set(client.run(os.getpid).values())
     assert same(model, reference)
 
 
@@ -407,18 +507,92 @@ def test_scattered_data_that_are_lost_are_an_error(
         da.from_delayed(dask.delayed(future), part.shape, part.dtype)
         for future, part in zip(held, data, strict=True)
     )
-    result = _rounds.Rounds._result
+    merged = _rounds.Rounds._merged
 
-    def kill_first(self, future, number):
+    def kill_first(self, start):
         if not self.history:
             os.kill(process, signal.SIGKILL)
-        return result(self, future, number)
+        return merged(self, start)
 
-    monkeypatch.setattr(_rounds.Rounds, "_result", kill_first)
-    model = distributed_mlp()
-    with pytest.raises(RuntimeError, match="Partition 0 was lost with its worker"):
-        model.fit(X, y)
+    monkeypatch.setattr(_rounds.Rounds, "_merged", kill_first)
+    with (
+        pytest.warns(UserWarning, match="1 of the 2 workers idle"),
+        pytest.raises(RuntimeError, match="Partition 0 was lost with its worker"),
+    ):
+        distributed_mlp().fit(X, y)
     client.wait_for_workers(2, timeout=PATIENCE)
+
+
+def test_a_task_that_ends_its_workers_is_an_error(distributed_mlp, arrays, client):
+    """As the system does with those that take more memory than there is."""
+
+    def die(block):
+        os.kill(os.getpid(), signal.SIGKILL)
+        return block
+
+    deadly = arrays[0].map_blocks(die, meta=np.empty((0, 12)))
+    match = "want of memory.*smaller partitions"
+    refused(distributed_mlp(), deadly, arrays[1], match=match, error=RuntimeError)
+    client.wait_for_workers(2, timeout=PATIENCE)
+
+
+def n_tasks(client):
+    """How many tasks the scheduler knows of, once it has heard of what was released."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        n_known = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+        if not n_known:
+            break
+        time.sleep(0.05)
+    return n_known
+
+
+def test_no_task_is_left(distributed_mlp, arrays, monkeypatch):
+    options = {"processes": False, "n_workers": 1, "dashboard_address": ":0"}
+    with Client(**options, set_as_default=False) as client:
+        model = distributed_mlp(client=client).fit(*arrays)
+        assert n_tasks(client) == 0
+
+        def interrupt(self, timeout):
+            raise KeyboardInterrupt
+
+        notes = []
+        with monkeypatch.context() as patch:
+            patch.setattr(distributed.Future, "result", interrupt)
+            try:
+                model.fit(*arrays)
+            except KeyboardInterrupt as interruption:
+                notes = interruption.__notes__
+        assert notes == ["In round 0."]
+        assert n_tasks(client) == 0
+
+
+def test_a_fit_goes_on_after_the_scheduler_is_lost(
+    distributed_mlp, arrays, monkeypatch, tmp_path, same
+):
+    merged = _rounds.Rounds._merged
+
+    def lose(self, start):
+        if len(self.history) == 2:
+            cluster.sync(cluster.scheduler.close)
+        return merged(self, start)
+
+    options = {"processes": False, "n_workers": 1, "dashboard_address": ":0"}
+    model = distributed_mlp(checkpoint=tmp_path / "rounds.npz")
+    with (
+        # Nobody waits long for what is gone.
+        dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
+        LocalCluster(**options) as cluster,
+        Client(cluster) as client,
+        monkeypatch.context() as patch,
+        pytest.raises(ConnectionError, match="goes on after the last round"),
+    ):
+        patch.setattr(_rounds.Rounds, "_merged", lose)
+        model.set_params(client=client).fit(*arrays)
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        assert fit_counting(model.set_params(client=client), arrays, monkeypatch) == 2
+        anew = clone(model).set_params(checkpoint=None).fit(*arrays)
+    assert same(model, anew)
 
 
 def test_another_seed_gives_another_network(distributed_mlp, arrays, reference, same):
@@ -457,7 +631,7 @@ def test_data_in_memory_are_cut_into_partitions(distributed_mlp, data, same):
 def test_samples_of_no_weight_are_left_out(distributed_mlp, arrays, same):
     X, y = arrays
     weights = np.ones(240)
-    weights[:70] = weights[100:130] = 0
+    weights[:70] = weights[100:120] = 0
     model = distributed_mlp().fit(X, y, weights)
     kept = da.from_array(weights, chunks=(SIZES,)) > 0
     assert same(model, distributed_mlp().fit(X[kept], y[kept]))
@@ -468,7 +642,8 @@ def test_weights_set_the_shares_of_partitions(distributed_mlp, arrays, data):
     X, y = arrays
     weights = np.ones(240)
     weights[:70] = 1e6
-    alone = distributed_mlp().fit(X[:70], y[:70]).estimator_.predict_proba(data[0])
+    with pytest.warns(UserWarning, match="leave 1 of the 2 workers idle"):
+        alone = distributed_mlp().fit(X[:70], y[:70]).estimator_.predict_proba(data[0])
     heavy = distributed_mlp().fit(X, y, weights).estimator_.predict_proba(data[0])
     equal = distributed_mlp().fit(X, y).estimator_.predict_proba(data[0])
     assert abs(heavy - alone).max() < 0.1 * abs(equal - alone).max()
@@ -592,7 +767,9 @@ def test_labels_that_cannot_be_trained_on(distributed_mlp, arrays):
     X, y = arrays
     refused(distributed_mlp(), X, 0 * y, match=r"at least 2 classes.*together have \[0\]")
     refused(distributed_mlp(), X, y + 0.5, match="Partition 0 of 4.*continuous")
-    refused(distributed_mlp(), X, X[:, :3] > 0, match="Partition 0 of 4")
+    refused(distributed_mlp(), X, X[:, :3], match="Partition 0 of 4")
+    weighted = distributed_mlp(estimator__class_weight="balanced")
+    refused(weighted, X, X[:, :3] > 0, match="class_weight='balanced' weighs samples by")
     zero = distributed_mlp(estimator__class_weight={0: 0, 1: 0, 2: 0})
     refused(zero, X, y, match="class_weight is zero")
 
@@ -602,6 +779,7 @@ def test_labels_that_cannot_be_trained_on(distributed_mlp, arrays):
     [
         ({"n_rounds": 0}, "'n_rounds' parameter"),
         ({"epochs_per_round": 1.5}, "'epochs_per_round' parameter"),
+        ({"outer_momentum": 1.0}, "'outer_momentum' parameter"),
         ({"optimizer_state": "kept"}, "'optimizer_state' parameter"),
         ({"n_partitions": 0}, "'n_partitions' parameter"),
         ({"estimator": "mlp"}, "'estimator' parameter"),
@@ -729,8 +907,9 @@ def test_going_on_in_another_version_is_said(interrupted, arrays, monkeypatch):
     read = _checkpoint._read
 
     def without_version(cls, path):
-        estimator, state = read(cls, path)
-        return estimator, {name: state[name] for name in _checkpoint.FIELDS}
+        content = read(cls, path)
+        early = {name: content.state[name] for name in _checkpoint.FIELDS}
+        return content._replace(state=early)
 
     monkeypatch.setattr(_checkpoint, "_read", without_version)
     with pytest.warns(UserWarning, match=r"by an early version, 0\.1\.0 or before"):

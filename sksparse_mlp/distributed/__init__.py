@@ -14,7 +14,8 @@ except ImportError as error:
 
 from sksparse_mlp._names import publish
 from sksparse_mlp.distributed._classifier import DaskSparseMLPClassifier
+from sksparse_mlp.distributed._regressor import DaskSparseMLPRegressor
 
-__all__ = ["DaskSparseMLPClassifier"]
+__all__ = ["DaskSparseMLPClassifier", "DaskSparseMLPRegressor"]
 
 publish(__name__, __all__)

@@ -2,7 +2,8 @@
 
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,9 @@ import sksparse_mlp
 
 # Evaluated by name, as workers without the package can run none of its functions.
 _VERSION = f"__import__({sksparse_mlp.__name__!r}).__version__"
+
+# While results are waited for, at whether the scheduler is still there.
+SECONDS_BETWEEN_LOOKS = 2.0
 
 
 @contextmanager
@@ -72,6 +76,52 @@ def check_workers(client: distributed.Client) -> int:
             f"the workers: {others}. Install the same one everywhere."
         )
     return len(found)
+
+
+def result_of(client: distributed.Client, future: "distributed.Future[Any]") -> Any:
+    """The result, waited for as long as there is a scheduler that may deliver it.
+
+    Raises CancelledError if there is none, or what its task has raised.
+    """
+    while True:
+        try:
+            return future.result(timeout=SECONDS_BETWEEN_LOOKS)
+        except TimeoutError:
+            if future.done():
+                raise
+            if client.status != "running":
+                raise CancelledError("the scheduler is gone") from None
+
+
+@contextmanager
+def clear_errors(
+    client: distributed.Client, lost: Callable[[], list[int]]
+) -> Iterator[None]:
+    """Say what to do where results are lost; ``lost`` tells of which partitions.
+
+    Raises RuntimeError for data that are gone or workers that die of a task,
+    ConnectionError if the scheduler is gone.
+    """
+    try:
+        yield
+    except distributed.KilledWorker as error:
+        raise RuntimeError(
+            "The same task has ended several workers, most often for want of memory. Make "
+            "smaller partitions (rechunk, repartition), run fewer threads per worker, or "
+            f"give the workers more memory. What Dask says: {error}"
+        ) from error
+    except CancelledError as error:
+        if client.status != "running" or "scheduler" in str(error):
+            raise ConnectionError(
+                "The scheduler was lost. Start a cluster again and call fit on its client: "
+                "with checkpoint= it goes on after the last round that ended."
+            ) from error
+        numbers = ", ".join(map(str, lost())) or "?"
+        raise RuntimeError(
+            f"Partition {numbers} was lost with its worker and cannot be computed again, "
+            "as data from Client.scatter cannot. Train on what Dask can compute, such as "
+            "arrays and dataframes read from files."
+        ) from error
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Data in partitions: aligned, loaded where they live, and checked before training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_consistent_length
 
 from sksparse_mlp._sklearn import _safe_indexing
-from sksparse_mlp.distributed._cluster import large_graphs_allowed
+from sksparse_mlp.distributed._cluster import clear_errors, large_graphs_allowed, result_of
 from sksparse_mlp.estimators._input import sound
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.serialization import _npz
@@ -267,8 +267,7 @@ class Partitions:
 
     def lost(self) -> list[int]:
         """Numbers of those that are no longer anywhere."""
-        pairs = zip(self.numbers, self.futures, strict=True)
-        return [number for number, future in pairs if future.status != "finished"]
+        return _lost(self.numbers, self.futures)
 
 
 def loaded(
@@ -287,7 +286,9 @@ def loaded(
     ]
     with large_graphs_allowed():
         futures = client.compute(lazy)
-    summaries = client.gather(client.map(attrgetter("summary"), futures, pure=False))
+    asked = client.map(attrgetter("summary"), futures, pure=False)
+    with clear_errors(client, lambda: _lost(range(len(parts)), futures)):
+        summaries = [result_of(client, future) for future in asked]
     _check_faults(summaries)
     numbers = [k for k, summary in enumerate(summaries) if summary.n_samples]
     if not numbers:
@@ -298,6 +299,11 @@ def loaded(
     return Partitions(
         numbers, [futures[k] for k in numbers], [summaries[k] for k in numbers]
     )
+
+
+def _lost(numbers: Iterable[int], futures: "list[distributed.Future[Any]]") -> list[int]:
+    pairs = zip(numbers, futures, strict=True)
+    return [number for number, future in pairs if future.status in ("cancelled", "lost")]
 
 
 def _check_faults(summaries: list[Summary]) -> None:

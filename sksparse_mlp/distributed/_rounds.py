@@ -2,7 +2,6 @@
 
 import copy
 import time
-from concurrent.futures import CancelledError
 from typing import Any
 
 import distributed
@@ -11,7 +10,12 @@ from dask.delayed import delayed
 from sksparse_mlp.core.averaging import NetworkAverage, turnover
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.training import Training
-from sksparse_mlp.distributed._cluster import large_graphs_allowed, n_bytes
+from sksparse_mlp.distributed._cluster import (
+    clear_errors,
+    large_graphs_allowed,
+    n_bytes,
+    result_of,
+)
 from sksparse_mlp.distributed._local import Start, Trained, complete, merge, train
 from sksparse_mlp.distributed._outer import OuterNesterov
 from sksparse_mlp.distributed._partitions import Partitions
@@ -140,25 +144,14 @@ class Rounds:
             future = self._client.compute(parts[0])
         begun = time.perf_counter()
         try:
-            trained = self._result(future)
-        except BaseException:
-            future.cancel()
+            with clear_errors(self._client, partitions.lost):
+                trained: Trained = result_of(self._client, future)
+        except BaseException as error:
+            error.add_note(f"In round {len(self.history)}.")
+            if self._client.status == "running":
+                future.cancel()
             raise
         return trained, time.perf_counter() - begun
-
-    def _result(self, future: "distributed.Future[Trained]") -> Trained:
-        try:
-            return future.result()
-        except CancelledError as error:
-            lost = self._partitions.lost()
-            raise RuntimeError(
-                f"Partition {', '.join(map(str, lost))} was lost with its worker and "
-                "cannot be computed again, as data from Client.scatter cannot. Train on "
-                "what Dask can compute, such as arrays and dataframes read from files."
-            ) from error
-        except Exception as error:
-            error.add_note(f"In round {len(self.history)}.")
-            raise
 
     def _moved_on(self, before: Network, merged: Trained) -> Network:
         """The mean, with arrays of its own, after the step of the outer optimizer."""
