@@ -585,10 +585,10 @@ def test_a_fit_goes_on_after_the_scheduler_is_lost(
         LocalCluster(**options) as cluster,
         Client(cluster) as client,
         monkeypatch.context() as patch,
-        pytest.raises(ConnectionError, match="goes on after the last round"),
     ):
         patch.setattr(_rounds.Rounds, "_merged", lose)
-        model.set_params(client=client).fit(*arrays)
+        with pytest.raises(ConnectionError, match="goes on after the last round"):
+            model.set_params(client=client).fit(*arrays)
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         assert fit_counting(model.set_params(client=client), arrays, monkeypatch) == 2
         anew = clone(model).set_params(checkpoint=None).fit(*arrays)
