@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from operator import attrgetter
@@ -21,7 +22,6 @@ import numpy as np
 import pandas as pd
 from distributed import Client, LocalCluster
 
-from benchmarks.accuracy import NETWORKS, SHARED
 from benchmarks.peers.report import machine
 from benchmarks.samples import scaled
 from benchmarks.tables import markdown
@@ -29,21 +29,43 @@ from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.distributed import DaskSparseMLPClassifier
 
 JSON, REPORT = Path("docs/distributed.json"), Path("docs/distributed.md")
-EPOCHS = {"isolet": 50, "mnist": 10}
-N_WORKERS, REPEATS, PROBE_BYTES = 2, 20, 2**26
-# Partitions, divisor of the batch size, epochs per round, optimizer state.
-REFERENCE = (2, 1, 1, "restarted")
+EPOCHS = {"isolet": 20, "mnist": 10}
+N_WORKERS, REPEATS, PROBE_BYTES, SEEDS = 2, 20, 2**26, range(3)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a fit on the cluster is given; the network has its defaults."""
+
+    n_partitions: int
+    epochs_per_round: int = 1
+    outer_momentum: float | None = None
+    optimizer_state: str = "restarted"
+
+    def model(self, name, seed):
+        model = DaskSparseMLPClassifier(
+            network(name, seed),
+            n_rounds=EPOCHS[name] // self.epochs_per_round,
+            epochs_per_round=self.epochs_per_round,
+            optimizer_state=self.optimizer_state,
+        )
+        if self.outer_momentum is not None:
+            model.set_params(outer_momentum=self.outer_momentum)
+        return model
+
+
+REFERENCE, PLAIN = Setup(4), Setup(4, outer_momentum=0.0)
 SETUPS = {
     "isolet": [
+        Setup(2),
         REFERENCE,
-        (2, 1, 1, "averaged"),
-        (2, 2, 1, "restarted"),
-        (2, 1, 5, "restarted"),
-        (8, 1, 1, "restarted"),
-        (8, 8, 1, "restarted"),
-        (8, 8, 5, "restarted"),
+        Setup(8),
+        Setup(16),
+        Setup(8, outer_momentum=0.0),
+        Setup(8, optimizer_state="averaged"),
+        Setup(8, epochs_per_round=5),
     ],
-    "mnist": [REFERENCE, (2, 1, 1, "averaged")],
+    "mnist": [REFERENCE, PLAIN],
 }
 # Bytes per second of networks that are not here.
 LINKS = {"1 Gbit/s": 1e9 / 8, "10 Gbit/s": 1e10 / 8}
@@ -60,59 +82,59 @@ def shuffled(name):
     return X_train[order], y_train[order], X_test, y_test
 
 
-def network(name, batch_divisor=1):
-    params = SHARED | NETWORKS[name] | {"max_iter": EPOCHS[name]}
-    params["batch_size"] = max(2, params["batch_size"] // batch_divisor)
-    return SparseMLPClassifier(**params, random_state=0)
+def network(name, seed):
+    """The default network; nothing stops it before its last epoch."""
+    return SparseMLPClassifier(
+        max_iter=EPOCHS[name], n_iter_no_change=np.inf, random_state=seed
+    )
 
 
 def alone(name):
-    """One process: accuracy, and seconds per epoch."""
+    """One process: accuracies of seeds, and seconds per epoch."""
     X_train, y_train, X_test, y_test = shuffled(name)
-    model = network(name)
-    # Of the processor, which other programs disturb least.
-    begun = time.process_time()
-    model.fit(X_train, y_train)
-    seconds = (time.process_time() - begun) / model.n_iter_
+    accuracies, seconds = [], []
+    for seed in SEEDS:
+        model = network(name, seed)
+        # Of the processor, which other programs disturb least.
+        begun = time.process_time()
+        model.fit(X_train, y_train)
+        seconds.append((time.process_time() - begun) / model.n_iter_)
+        accuracies.append(model.score(X_test, y_test))
     return {
         "data": name,
         "partitions": 1,
-        "batch_size": model.batch_size,
-        "accuracy": model.score(X_test, y_test),
+        "batch_size": model._batch_size(),
+        "accuracies": accuracies,
         "connections": int(model.n_connections_.sum()),
         "n_samples": y_train.size,
-        "seconds_per_epoch": seconds,
+        "seconds_per_epoch": min(seconds),
     }
 
 
 def on_partitions(name, setup):
-    """The cluster: accuracy, and what the rounds cost."""
-    n_partitions, divisor, epochs_per_round, state = setup
+    """The cluster: accuracies of seeds, and what the rounds of the last one cost."""
     X_train, y_train, X_test, y_test = shuffled(name)
-    size = math.ceil(y_train.size / n_partitions)
+    size = math.ceil(y_train.size / setup.n_partitions)
     X = da.from_array(X_train, chunks=(size, -1))
-    estimator = network(name, divisor)
-    model = DaskSparseMLPClassifier(
-        estimator,
-        n_rounds=EPOCHS[name] // epochs_per_round,
-        epochs_per_round=epochs_per_round,
-        optimizer_state=state,
-    )
+    accuracies = []
     with on_cluster():
-        model.fit(X, da.from_array(y_train, chunks=size))
+        for seed in SEEDS:
+            model = setup.model(name, seed).fit(X, da.from_array(y_train, chunks=size))
+            accuracies.append(model.score(X_test, y_test))
     # The last round has no evolution behind it.
     rounds = pd.DataFrame(model.history_[1:-1])
-    moved = rounds[["bytes_sent", "bytes_received", "turnover"]].median()
-    fastest = rounds[["train_seconds", "merge_seconds", "seconds"]].min()
+    moved = ["bytes_sent", "bytes_received", "bytes_merged", "turnover"]
+    taken = ["train_seconds", "merge_seconds", "coordinator_seconds", "seconds"]
     return {
         "data": name,
-        "partitions": n_partitions,
-        "batch_size": estimator.batch_size,
-        "epochs_per_round": epochs_per_round,
-        "optimizer_state": state,
-        "accuracy": model.score(X_test, y_test),
-        **moved.to_dict(),
-        **fastest.to_dict(),
+        "partitions": setup.n_partitions,
+        "batch_size": model.estimator_.batch_size,
+        "epochs_per_round": setup.epochs_per_round,
+        "outer_momentum": model.outer_momentum,
+        "optimizer_state": setup.optimizer_state,
+        "accuracies": accuracies,
+        **rounds[moved].median().to_dict(),
+        **rounds[taken].min().to_dict(),
     }
 
 
@@ -181,26 +203,46 @@ def on_cluster_runs(results, *names):
     return [results[f"{name} {setup}"] for name in names for setup in SETUPS[name]]
 
 
+@dataclass
+class Costs:
+    """Seconds of a round.
+
+    Attributes
+    ----------
+    per_sample : float
+        Of training, on one processor.
+    fixed : float
+        Whatever the number of workers is.
+    per_level : float
+        Of each halving of what is to be merged.
+    """
+
+    per_sample: float
+    fixed: float
+    per_level: float
+
+    def round(self, n_samples, n_workers, epochs_per_round=1):
+        training = epochs_per_round * self.per_sample * n_samples / n_workers
+        return training + self.overhead(n_workers)
+
+    def overhead(self, n_workers):
+        return self.fixed + math.ceil(math.log2(n_workers)) * self.per_level
+
+    def break_even(self, n_workers, epochs_per_round):
+        """Samples from which a round takes less than on one machine."""
+        saved = epochs_per_round * self.per_sample * (1 - 1 / n_workers)
+        return self.overhead(n_workers) / saved
+
+
 def costs(results, name, bytes_per_second):
-    """Seconds of training per sample; of a round, and of each worker in it."""
     one, run = one_process(results, name), reference_run(results, name)
-    moved = (run["bytes_sent"] / N_WORKERS) + run["bytes_received"] / run["partitions"]
-    per_worker = moved / bytes_per_second + run["merge_seconds"] / run["partitions"]
-    per_sample = one["seconds_per_epoch"] / one["n_samples"]
-    return per_sample, results["link"]["empty_round_seconds"], per_worker
-
-
-def break_even(results, name, n_workers, epochs_per_round, bytes_per_second):
-    """Samples from which a round on so many workers takes less than on one machine."""
-    per_sample, fixed, per_worker = costs(results, name, bytes_per_second)
-    saved = epochs_per_round * per_sample * (1 - 1 / n_workers)
-    return (fixed + n_workers * per_worker) / saved
-
-
-def round_seconds(results, name, n_samples, n_workers, bytes_per_second):
-    """A round of one epoch on so many workers."""
-    per_sample, fixed, per_worker = costs(results, name, bytes_per_second)
-    return per_sample * n_samples / n_workers + fixed + n_workers * per_worker
+    moving = (run["bytes_sent"] + run["bytes_received"]) / bytes_per_second
+    n_levels = math.ceil(math.log2(run["partitions"]))
+    return Costs(
+        per_sample=one["seconds_per_epoch"] / one["n_samples"],
+        fixed=results["link"]["empty_round_seconds"] + run["coordinator_seconds"] + moving,
+        per_level=run["merge_seconds"] / n_levels + moving,
+    )
 
 
 def all_links(results):
@@ -239,8 +281,9 @@ Scripts need `if __name__ == "__main__":` around this, as with all processes in 
 
 `DaskSparseMLPClassifier` trains one network on a Dask array or dataframe. In every round
 each partition trains a copy where it is; copies are averaged on the union of their
-patterns, which is cut back to the number of connections; the topology evolves, and the next
-round begins.
+patterns, in pairs and on the workers, and cut back to the number of connections; the
+network goes by their mean change and by momentum over such changes; the topology evolves,
+and the next round begins. `DaskSparseMLPRegressor` does the same for numbers.
 
 ```python
 import dask.dataframe as dd
@@ -260,25 +303,24 @@ from its checkpoint.
 
 ### Accuracy
 
-Equal numbers of epochs everywhere ({epochs}); one seed; test accuracy in percent.
-Partitions are random parts of the training set. Each copy makes only its partition's share
-of an epoch's updates, so that with many partitions training is slower to converge: a
-`batch_size` divided by their number restores the number of updates.
+Equal numbers of epochs everywhere ({epochs}), {n_seeds} seeds, the network and the
+cluster's estimator with their defaults but for what the table says, and no early stop; test
+accuracy in percent. Partitions are random parts of the training set. Each makes only its
+share of an epoch's updates, so that training is slower to converge where they are many; by
+default batches are smaller by the square root of their number, and the momentum over the
+rounds carries on what partitions agree in.
 
 {accuracy}
-
-Of the runs on partitions {n_within} of {n_partitioned} are within one point of one process.
-The best of each data set beside one process, in points: {best}. What averaging the
-optimizer's state gains over restarting it, the default, in points (2 partitions, 1 epoch
-per round): {state_gains}. It moves {state_bytes:.1f} times the bytes.
 
 ### What a round moves and takes
 
 Medians of bytes and the shortest times over the rounds (other programs share the machine),
-on {n_workers} worker processes of this machine. Sent is the network times the workers that
-get it; received is one network per partition, of which layers whose pattern has not changed
-come without it. Seconds in all hold training (of the slowest partition; more partitions
-than workers take turns), merging, evolution, and all that Dask and the transfer take.
+on {n_workers} worker processes of this machine. Sent and received is what the coordinator
+sends and receives: the network, once each, whatever the number of partitions. Merged is the
+sum of what workers hand to each other in pairs, each of them in no more than about
+log2(partitions) steps. The coordinator's own time holds the preparation of the round, the
+step and the evolution; seconds in all hold training (of the slowest partition; more
+partitions than workers take turns), merging, and all that Dask and the transfer take.
 
 {bytes}
 
@@ -286,17 +328,18 @@ than workers take turns), merging, evolution, and all that Dask and the transfer
 
 One round of r epochs on n samples and k workers, one partition each, takes
 
-    r e n / k + c0 + k c1,    c1 = (bytes sent + bytes received) / B + merging
+    r e n / k + c0 + log2(k) c1
 
 where e are the processor's seconds per sample and epoch in one process (without a cluster
-the round takes r e n), c0 is a round of tasks that do nothing ({empty_ms:.1f} ms here), c1
-is what each worker adds at the coordinator, and B is the speed of the connection
-({speed:.0f} MB/s measured here between processes; two common speeds beside it). All of it
-is measured in the run above, with 2 partitions and the default state:
+the round takes r e n); c0 is a round of tasks that do nothing ({empty_ms:.1f} ms here), the
+coordinator's own time, and the network sent and received once; c1 is one merge, and the
+network sent and received once more between workers; the speed of the connection is
+{speed:.0f} MB/s as measured here between processes, with two common speeds beside it. All
+of it is measured in the run above, with {reference} partitions:
 
 {constants}
 
-The cluster pays from n = (c0 + k c1) / (r e (1 - 1 / k)) samples on. In thousands of
+The cluster pays from n = (c0 + log2(k) c1) / (r e (1 - 1 / k)) samples on. In thousands of
 samples:
 
 {break_even}
@@ -307,15 +350,13 @@ The same in seconds that one process takes for the round, whatever its number of
 
 ### At 100 workers: a model, not a measurement
 
-The formula with the measured constants, as if everything at the coordinator were done one
-after the other; nothing here was run on 100 workers. Seconds per round of one epoch, and
-how many times faster than one process:
+The formula with the measured constants; nothing here was run on 100 workers. Seconds per
+round of one epoch, and how many times faster than one process:
 
 {model}
 
-What every worker adds makes the round longest again beyond k = sqrt(r e n / c1) workers:
-with {most_samples:,} samples of MNIST at 10 Gbit/s beyond {most_workers:,.0f}. More epochs
-per round move this limit up with their square root.
+More workers take longer again only beyond k = r e n ln(2) / c1: with {most_samples:,}
+samples of MNIST at 10 Gbit/s beyond {most_workers:,.0f}.
 
 ## Which to use when
 
@@ -329,8 +370,7 @@ per round move this limit up with their square root.
   use it before any other means of using many machines.
 - **`DaskSparseMLPClassifier`**: one network, on data larger than one machine's memory, or
   with rounds that take one process longer than the table of seconds above says. It gives
-  another network than one process does, with accuracies as above; divide `batch_size` where
-  partitions are many.
+  another network than one process does, with accuracies as above.
 """
 
 
@@ -338,14 +378,17 @@ def accuracy_table(results):
     rows = []
     for name in EPOCHS:
         for run in [one_process(results, name), *on_cluster_runs(results, name)]:
+            accuracies = 100 * np.array(run["accuracies"])
+            mean, deviation = accuracies.mean(), accuracies.std(ddof=1)
             rows.append(
                 {
                     "data": name,
                     "partitions": "one process" if is_alone(run) else run["partitions"],
                     "batch": run["batch_size"],
                     "epochs per round": run.get("epochs_per_round", "-"),
+                    "outer momentum": run.get("outer_momentum", "-"),
                     "optimizer state": run.get("optimizer_state", "-"),
-                    "accuracy (%)": 100 * run["accuracy"],
+                    "accuracy (%)": f"{mean:.2f} ± {deviation:.2f}",
                     "beside one process": points(results, run),
                 }
             )
@@ -358,7 +401,8 @@ def is_alone(run):
 
 def points(results, run):
     """By how many percent a run is better than one process."""
-    return 100 * (run["accuracy"] - one_process(results, run["data"])["accuracy"])
+    means = [np.mean(r["accuracies"]) for r in (run, one_process(results, run["data"]))]
+    return float(100 * (means[0] - means[1]))
 
 
 def bytes_table(results):
@@ -372,8 +416,10 @@ def bytes_table(results):
                 "optimizer state": run["optimizer_state"],
                 "sent (MB)": run["bytes_sent"] / 1e6,
                 "received (MB)": run["bytes_received"] / 1e6,
+                "merged (MB)": run["bytes_merged"] / 1e6,
                 "training (s)": run["train_seconds"],
                 "merging (ms)": 1e3 * run["merge_seconds"],
+                "coordinator (ms)": 1e3 * run["coordinator_seconds"],
                 "in all (s)": run["seconds"],
                 "turnover (%)": 100 * run["turnover"],
             }
@@ -385,14 +431,15 @@ def bytes_table(results):
 def constants_table(results):
     rows = []
     for name, (link, speed) in product(EPOCHS, all_links(results).items()):
-        per_sample, _, per_worker = costs(results, name, speed)
+        found = costs(results, name, speed)
         rows.append(
             {
                 "data": name,
                 "connections": one_process(results, name)["connections"],
                 "connection": link,
-                "e (µs)": 1e6 * per_sample,
-                "c1 (ms)": 1e3 * per_worker,
+                "e (µs)": 1e6 * found.per_sample,
+                "c0 (ms)": 1e3 * found.fixed,
+                "c1 (ms)": 1e3 * found.per_level,
             }
         )
     return pd.DataFrame(rows)
@@ -403,9 +450,8 @@ def break_even_samples(results):
     rows = []
     for name, link, epochs in product(EPOCHS, all_links(results), (1, 5)):
         row = {"data": name, "connection": link, "epochs per round": epochs}
-        for k in WORKERS:
-            n = break_even(results, name, k, epochs, all_links(results)[link])
-            row[f"{k} workers"] = n / 1e3
+        found = costs(results, name, all_links(results)[link])
+        row |= {f"{k} workers": found.break_even(k, epochs) / 1e3 for k in WORKERS}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -414,10 +460,9 @@ def break_even_seconds(results):
     """Seconds of a round in one process from which the cluster pays."""
     rows = []
     for name, (link, speed) in product(EPOCHS, all_links(results).items()):
-        per_sample, *_ = costs(results, name, speed)
+        found = costs(results, name, speed)
         row = {"data": name, "connection": link}
-        for k in WORKERS:
-            row[f"{k} workers"] = per_sample * break_even(results, name, k, 1, speed)
+        row |= {f"{k} workers": found.per_sample * found.break_even(k, 1) for k in WORKERS}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -425,8 +470,8 @@ def break_even_seconds(results):
 def model_table(results):
     rows = []
     for name, n, (link, speed) in product(EPOCHS, SAMPLES, all_links(results).items()):
-        there = round_seconds(results, name, n, 100, speed)
-        here = n * costs(results, name, speed)[0]
+        found = costs(results, name, speed)
+        there, here = found.round(n, 100), found.per_sample * n
         rows.append(
             {
                 "network of": name,
@@ -440,58 +485,31 @@ def model_table(results):
     return pd.DataFrame(rows)
 
 
-def best_of(results, name):
-    return max(points(results, run) for run in on_cluster_runs(results, name))
-
-
-def state_comparison(results):
-    """Points gained and bytes moved by averaging the state, over restarting it."""
-    gains, ratios = [], []
-    for name in EPOCHS:
-        restarted = reference_run(results, name)
-        averaged = results[f"{name} {(*REFERENCE[:3], 'averaged')}"]
-        gains.append(points(results, averaged) - points(results, restarted))
-        ratios.append(n_moved(averaged) / n_moved(restarted))
-    return {
-        "state_gains": ", ".join(
-            f"{name} {gain:+.2f}" for name, gain in zip(EPOCHS, gains, strict=True)
-        ),
-        "state_bytes": sum(ratios) / len(ratios),
-    }
-
-
-def n_moved(run):
-    return run["bytes_sent"] + run["bytes_received"]
-
-
 def report(results):
     """The report as Markdown."""
     context, link = results["context"], results["link"]
-    runs = on_cluster_runs(results, *EPOCHS)
-    speed = LINKS["10 Gbit/s"]
-    per_sample, _, per_worker = costs(results, "mnist", speed)
+    mnist = costs(results, "mnist", LINKS["10 Gbit/s"])
+    here = costs(results, "mnist", link["bytes_per_second"])
     return TEXT.format(
         cpu=context["CPU"],
         versions=context["versions"],
         load=context["load before the run"],
         date=context["date"],
         epochs=", ".join(f"{name} {n}" for name, n in EPOCHS.items()),
+        n_seeds=len(SEEDS),
         accuracy=markdown(accuracy_table(results)),
-        n_within=sum(points(results, run) >= -1 for run in runs),
-        n_partitioned=len(runs),
-        best=", ".join(f"{name} {best_of(results, name):+.2f}" for name in EPOCHS),
-        **state_comparison(results),
         n_workers=N_WORKERS,
         bytes=markdown(bytes_table(results)),
         empty_ms=1e3 * link["empty_round_seconds"],
         speed=link["bytes_per_second"] / 1e6,
+        reference=REFERENCE.n_partitions,
         constants=markdown(constants_table(results)),
         break_even=markdown(break_even_samples(results)),
         break_even_seconds=markdown(break_even_seconds(results)),
         model=markdown(model_table(results)),
         most_samples=SAMPLES[-1],
-        most_workers=math.sqrt(per_sample * SAMPLES[-1] / per_worker),
-        small=break_even(results, "mnist", 2, 1, link["bytes_per_second"]) / 1e3,
+        most_workers=mnist.per_sample * SAMPLES[-1] * math.log(2) / mnist.per_level,
+        small=here.break_even(2, 1) / 1e3,
     )
 
 
