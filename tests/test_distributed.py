@@ -261,7 +261,7 @@ def test_every_kind_of_network_trains_and_is_sound(
 def prepared(estimator, data):
     """A partition, and what it is trained from in a first round of one epoch."""
     partition = load(estimator, class_totals, *data, None, with_digest=False)
-    estimator._take_known_classes(data[1], np.arange(3))
+    estimator._take_known_classes(data[1], None, np.arange(3))
     training = estimator._new_training(np.float64, continued=False)
     training.evolution.attach(training.network)
     return partition, _local.Start(estimator, training, 0, 1, False, True, [])

@@ -28,7 +28,6 @@ from sksparse_mlp.distributed._cluster import (
     large_graphs_allowed,
 )
 from sksparse_mlp.distributed._partitions import (
-    Describe,
     Partitions,
     blocks,
     loaded,
@@ -38,12 +37,15 @@ from sksparse_mlp.distributed._partitions import (
 from sksparse_mlp.distributed._rounds import Rounds
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
+# With batch normalisation, a batch of one has no moments.
+SMALLEST_BATCH = 2
+
 
 class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
     """One sparse network in rounds on a cluster, whatever its targets are."""
 
     _network_class: ClassVar[type[BaseSparseMLP]]
-    _describe: ClassVar[Describe]
+    _describe: Any
     _parameter_constraints: dict[str, Any] = {
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "epochs_per_round": [Interval(Integral, 1, None, closed="left")],
@@ -112,7 +114,7 @@ class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
             parts = split(X, y, sample_weight, self.n_partitions)
             with_digest = self.checkpoint is not None
             partitions = loaded(
-                client, estimator, type(self)._describe, parts, with_digest=with_digest
+                client, estimator, self._describe, parts, with_digest=with_digest
             )
             first = partitions.summaries[0]
             estimator.n_features_in_ = first.n_features
@@ -146,7 +148,7 @@ class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
         return estimator
 
     def _adapt(
-        self, estimator: BaseSparseMLP, partitions: Partitions, n_workers: int
+        self, estimator: Any, partitions: Partitions, n_workers: int
     ) -> None:
         """Set the batch size that was left to us; say what makes the partitions unwise."""
         n_partitions = len(partitions.numbers)
@@ -284,10 +286,6 @@ class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
                 return compute(*lazy)
             with connected(self.client) as client:
                 return client.gather(client.compute(lazy))
-
-
-# With batch normalisation, a batch of one has no moments.
-SMALLEST_BATCH = 2
 
 
 def _block_of_predictions(

@@ -149,13 +149,9 @@ def _velocities(
     arrays: dict[str, np.ndarray], estimator: BaseSparseMLP
 ) -> list[np.ndarray]:
     """Those of a file; none in files that are older than they."""
-    found = [name for name in arrays if name.startswith(VELOCITY)]
+    found = {name: array for name, array in arrays.items() if name.startswith(VELOCITY)}
     wanted = list(trained(estimator._fitted_network())) if found else []
-    velocities = [arrays.get(f"{VELOCITY}{k}") for k in range(len(wanted))]
-    for velocity, values in zip(velocities, wanted, strict=True):
-        if velocity is None or (velocity.shape, velocity.dtype) != (
-            values.shape,
-            values.dtype,
-        ):
-            raise ValueError("its velocities are not those of its network")
-    return velocities
+    kinds = [(f"{VELOCITY}{k}", v.shape, v.dtype) for k, v in enumerate(wanted)]
+    if {(name, v.shape, v.dtype) for name, v in found.items()} != set(kinds):
+        raise ValueError("its velocities are not those of its network")
+    return [found[name] for name, *_ in kinds]

@@ -129,8 +129,8 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseDaskSparseMLP):
     References
     ----------
     .. [1] Curci, Mocanu and Pechenizkiy, *Truly sparse neural networks at scale*, 2021.
-    .. [2] Douillard et al., *DiLoCo: Distributed low-communication training of language
-       models*, 2023.
+    .. [2] Douillard et al., *DiLoCo: Distributed low-communication training of
+       language models*, 2023.
 
     Examples
     --------
@@ -206,9 +206,10 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseDaskSparseMLP):
     ) -> np.ndarray:
         shape = partitions.summaries[0].target_shape
         if shape:
-            estimator._take_known_classes(np.empty((0, *shape), np.int8), known["classes"])
+            none = np.empty((0, *shape), np.int8)
+            estimator._take_known_classes(none, None, known["classes"])
             # Refuses weights of classes, of which a sample may have several.
-            estimator._weighted(np.empty((0, *shape), np.int8), np.empty(0))
+            estimator._weighted(none, np.empty(0))
             return partitions.weights()
         totals = _in_parts_of_the_largest(partitions)
         _check_same_kind(partitions.numbers, totals)
@@ -220,7 +221,7 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseDaskSparseMLP):
                 "DaskSparseMLPClassifier needs samples of at least 2 classes with positive "
                 f"sample_weight; all partitions together have {found.tolist()}."
             )
-        estimator._take_known_classes(found, classes)
+        estimator._take_known_classes(found, totals, classes)
         if estimator.class_weight is None:
             return partitions.weights()
         sums = np.bincount(codes, np.concatenate([total.weights for total in totals]))

@@ -24,8 +24,8 @@ class OuterNesterov:
 
     References
     ----------
-    .. [1] Douillard et al., *DiLoCo: Distributed low-communication training of language
-       models*, 2023.
+    .. [1] Douillard et al., *DiLoCo: Distributed low-communication training of
+       language models*, 2023.
     """
 
     def __init__(self, momentum: float, network: Network) -> None:

@@ -76,7 +76,7 @@ class Rounds:
         """Train one round; if it diverges, the network stays as it began."""
         begun = time.perf_counter()
         start = self._start()
-        said = {"round": len(self.history), "bytes_sent": n_bytes(start)}
+        said: dict[str, Any] = {"round": len(self.history), "bytes_sent": n_bytes(start)}
         before = self.training.network
         merged, waited = self._merged(start)
         network = None if merged.diverged else self._moved_on(before, merged)
