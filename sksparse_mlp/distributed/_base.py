@@ -147,9 +147,7 @@ class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
             check_writable(checked_place(Path(self.checkpoint).absolute()))
         return estimator
 
-    def _adapt(
-        self, estimator: Any, partitions: Partitions, n_workers: int
-    ) -> None:
+    def _adapt(self, estimator: Any, partitions: Partitions, n_workers: int) -> None:
         """Set the batch size that was left to us; say what makes the partitions unwise."""
         n_partitions = len(partitions.numbers)
         if estimator.batch_size == "auto":
