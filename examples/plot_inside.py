@@ -25,11 +25,22 @@ clf = SparseMLPClassifier(
 print(f"test accuracy: {clf.score(X_test, y_test):.3f}")
 
 # %%
+# The network itself
+# ------------------
+# The strongest nodes of each layer, found backwards from the outputs, and the strongest
+# connections between them: blue for positive, orange for negative weights.
+
+import matplotlib.pyplot as plt
+
+from sksparse_mlp.analysis import NetworkDisplay
+
+NetworkDisplay.from_estimator(clf)
+plt.show()
+
+# %%
 # Which nodes are on, and which are dead
 # --------------------------------------
 # A node is dead if it is on for no sample of any class; triangles mark such nodes.
-
-import matplotlib.pyplot as plt
 
 from sksparse_mlp.analysis import NodeActivity, NodeActivityDisplay
 

@@ -13,6 +13,7 @@ from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDis
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
 from sksparse_mlp.analysis._plot._grid import GridDisplay
 from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
+from sksparse_mlp.analysis._plot._network import NetworkDisplay
 from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
 from sksparse_mlp.analysis._plot._out_of_fold import OutOfFoldDisplay
 from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
@@ -36,6 +37,7 @@ __all__ = [
     "LayerActivations",
     "LayerClassifier",
     "MemoryFootprint",
+    "NetworkDisplay",
     "NetworkSummary",
     "NodeActivity",
     "NodeActivityDisplay",

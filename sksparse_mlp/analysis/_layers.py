@@ -34,7 +34,8 @@ def fitted(estimator: Any) -> BaseSparseMLP:
         raise TypeError(
             "estimator must be a SparseMLPClassifier or SparseMLPRegressor, got "
             f"{type(inner).__name__}. Give the network inside of it: the last step of a "
-            "Pipeline, the best_estimator_ of a search."
+            "Pipeline, the best_estimator_ of a search, one of the estimators_ of a "
+            "cross-fitted ensemble."
         )
     check_is_fitted(inner, "coefs_")
     return inner._snapshot()
@@ -44,6 +45,22 @@ def checked_data(estimator: BaseSparseMLP, X: Any) -> Any:
     """X as the fitted estimator computes with it: a C-contiguous array or CSR matrix."""
     X = validated(estimator, X, reset=False)
     return X.astype(estimator.coefs_[0].dtype, copy=False)
+
+
+def input_names(estimator: BaseSparseMLP) -> list[Any]:
+    """Names of the features that it was fitted with, or their indices."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return list(range(estimator.n_features_in_)) if names is None else list(names)
+
+
+def output_names(estimator: BaseSparseMLP) -> list[Any]:
+    """What each output speaks for: a class, or the index of a target.
+
+    The single output of two classes speaks for the second.
+    """
+    n_outputs = estimator.coefs_[-1].shape[1]
+    classes = getattr(estimator, "classes_", None)
+    return list(range(n_outputs)) if classes is None else list(classes[-n_outputs:])
 
 
 def groups(estimator: BaseSparseMLP, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from sksparse_mlp.analysis._plot import _display
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
 from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
+from sksparse_mlp.analysis._plot._network import NetworkDisplay
 from sksparse_mlp.analysis._plot._node_activity import NodeActivityDisplay
 from sksparse_mlp.analysis._plot._pre_activation import PreActivationDisplay
 from sksparse_mlp.analysis._plot._slopes import SlopesDisplay
@@ -54,6 +55,7 @@ MAKERS = {
         clf, image_shape=(3, 4), **kw
     ),
     "weights": lambda clf, X, y, **kw: WeightDistributionDisplay.from_estimator(clf, **kw),
+    "network": lambda clf, X, y, **kw: NetworkDisplay.from_estimator(clf, **kw),
 }
 every_display = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 

@@ -14,6 +14,7 @@ from sksparse_mlp.analysis import (
     ConnectivityDisplay,
     LayerActivations,
     LayerClassifier,
+    NetworkDisplay,
     NodeActivity,
     NodeActivityDisplay,
     NodeClassifier,
@@ -99,7 +100,7 @@ def test_displays_draw(network):
     model, X, y = network
     for display in (
         TrainingHistoryDisplay, SlopesDisplay, ConnectivityDisplay,
-        WeightDistributionDisplay,
+        WeightDistributionDisplay, NetworkDisplay,
     ):  # fmt: skip
         display.from_estimator(model)
     NodeActivityDisplay.from_estimator(model, X, y)
