@@ -35,6 +35,10 @@ N_OUTPUTS = {
     MultilabelCrossEntropy: 3,
     **dict.fromkeys(OF_TARGETS.values(), 1),
 }
+# Of all of them, the same in every process.
+LOSS_NAMES = [
+    getattr(loss, "__name__", None) or type(loss.member).__name__ for loss in N_OUTPUTS
+]
 EPSILONS = {"sparse": 1.8, "full": 1e6}
 # Whole vectors of float64.
 BATCH = 8

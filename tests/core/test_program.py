@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from networks import (
     HERE,
+    LOSS_NAMES,
     N_OUTPUTS,
     assert_same_network,
     new_evolution,
@@ -88,7 +89,7 @@ def test_both_ways_agree_for_every_activation(name, norm):
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("loss", N_OUTPUTS, ids=str)
+@pytest.mark.parametrize("loss", N_OUTPUTS, ids=LOSS_NAMES)
 def test_both_ways_agree_for_every_loss(loss, dtype, container):
     network = new_network("all_relu", loss, dtype=dtype)
     assert_both_ways_agree(new_samples(loss, dtype, container), network)
