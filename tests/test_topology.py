@@ -763,6 +763,19 @@ def test_without_any_path_growth_is_random(n_candidates):
     assert chi2_contingency(counts).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
+def test_paths_are_of_the_kept_connections_from_both_sides(density):
+    layer = random_layer(9, 7, density)
+    keep = np.random.default_rng(0).random(layer.n_connections) < 0.7
+    found, expected = paths.Paths.of(layer, keep), np.zeros((7, 9), bool)
+    expected.reshape(-1)[positions_of(layer)[keep]] = True
+    rows = np.repeat(np.arange(7), np.diff(found.indptr))
+    np.testing.assert_array_equal(rows * 9 + found.indices, np.flatnonzero(expected))
+    columns = np.repeat(np.arange(9), np.diff(found.ends))
+    by_column = np.flatnonzero(expected.T)
+    np.testing.assert_array_equal(columns * 7 + found.outputs, by_column)
+
+
 def test_paths_take_no_memory_for_many_connections_per_neuron():
     rng = np.random.default_rng(0)
     layer = SparseLayer.random(2000, 2000, 100, rng, np.float32)

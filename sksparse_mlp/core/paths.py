@@ -36,9 +36,9 @@ class Paths:
         """Those connections of a layer that are kept."""
         indptr = np.empty_like(layer.indptr)
         indices = np.empty(np.count_nonzero(keep), layer.indices.dtype)
-        none = np.empty(0, np.int64)
+        none, grown = np.empty(0, np.int64), np.empty(1, indptr.dtype)
         kernels.merge_pattern(
-            layer.indptr, layer.indices, keep, none, layer.n_in, indptr, indices, none
+            layer.indptr, layer.indices, keep, none, layer.n_in, indptr, indices, grown
         )
         ends = np.empty(layer.n_in + 1, indptr.dtype)
         outputs, places = np.empty_like(indices), np.empty_like(indices)
