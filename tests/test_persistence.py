@@ -18,6 +18,7 @@ from sksparse_mlp import (
 from sksparse_mlp._names import TRUSTED_BEFORE
 from sksparse_mlp.analysis import (
     ActivationDistributions,
+    ExpectedGradients,
     LayerActivations,
     LayerClassifier,
     NodeActivity,
@@ -99,6 +100,10 @@ def node_classifier(mlp, X, y):
     return NodeClassifier(network, layer=2, node=3, system="combined").fit(X, y)
 
 
+def expected_gradients(mlp, X, y):
+    return ExpectedGradients(mlp().fit(X, y)).fit(X[:5])
+
+
 KINDS = [
     classifier,
     continued,
@@ -115,6 +120,7 @@ KINDS = [
     distributions,
     layer_classifier,
     node_classifier,
+    expected_gradients,
 ]
 
 

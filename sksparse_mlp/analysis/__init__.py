@@ -4,12 +4,14 @@ from sksparse_mlp._names import publish
 from sksparse_mlp.analysis._activations import LayerActivations
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
+from sksparse_mlp.analysis._expected_gradients import ExpectedGradients
 from sksparse_mlp.analysis._gradients import effective_gradient_flow, gradient_flow
 from sksparse_mlp.analysis._layer_accuracies import LayerAccuracies, layer_accuracies
 from sksparse_mlp.analysis._layer_classifier import LayerClassifier, NodeClassifier
 from sksparse_mlp.analysis._memory import memory_footprint
 from sksparse_mlp.analysis._metrics import average_ratioed_accuracy
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
+from sksparse_mlp.analysis._plot._attribution import AttributionDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
 from sksparse_mlp.analysis._plot._grid import GridDisplay
 from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
@@ -29,8 +31,10 @@ from sksparse_mlp.estimators._summary import NetworkSummary
 __all__ = [
     "ActivationDistributions",
     "ActivationMediansDisplay",
+    "AttributionDisplay",
     "Connectivity",
     "ConnectivityDisplay",
+    "ExpectedGradients",
     "GridDisplay",
     "LayerAccuracies",
     "LayerAccuracyDisplay",

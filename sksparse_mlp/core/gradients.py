@@ -1,6 +1,7 @@
-"""Gradients of a network's mean loss, over any number of samples, and their norms."""
+"""Gradients of a network's mean loss with their norms, and of its outputs."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -9,12 +10,14 @@ from sksparse_mlp.core.hidden import NORM_EPSILON, Hidden
 from sksparse_mlp.core.network import Batch, Network
 from sksparse_mlp.core.optimizers import flush_limit
 from sksparse_mlp.core.samples import Samples, gather
-from sksparse_mlp.core.workers import Member, Workers
+from sksparse_mlp.core.workers import ALONE, Member, Workers
 
 # Samples of which no two threads should write to one cache line.
 LINE = 16
 # While a network trains, the gradient flow of one sample in so many is looked at.
 ONE_IN = 20
+# Points that pass the layers together.
+POINTS = 256
 
 
 def gradient_flow(
@@ -90,6 +93,73 @@ def _add_gradients(
             )  # fmt: skip
 
     workers.run(add, 3 * network.work(batch.size))
+
+
+def path_gradients(
+    network: Network,
+    X: Any,
+    starts: Any,
+    n_steps: int,
+    outputs: np.ndarray,
+    workers: Workers,
+) -> np.ndarray:
+    """What each input adds to an output on straight ways to a sample, on average over ways.
+
+    The mean over the starts s of ``(x - s) * g``, where g is the mean gradient of the
+    output at the middles of ``n_steps`` equal parts of the way from s to x.
+
+    Parameters
+    ----------
+    network : Network
+        As it predicts.
+    X, starts : C-contiguous ndarray or CSR matrix of shape (n, n_features)
+        Samples, and where the ways to each of them begin.
+    n_steps : int
+    outputs : ndarray of shape (n_samples,), dtype intp
+        The output, before its link, that counts for each sample.
+    workers : Workers
+        They share the samples.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features), dtype float64
+    """
+    n_points = starts.shape[0] * n_steps
+    attributions = np.zeros(X.shape)
+    network.prepare()
+
+    def attribute(member: Member) -> None:
+        buffers = network.buffers(min(POINTS, n_points), training=True)
+        for sample in range(member.rank, X.shape[0], member.n_threads):
+            for first in range(0, n_points, POINTS):
+                points = np.arange(first, min(first + POINTS, n_points))
+                batch = (
+                    buffers if points.size == buffers.size else buffers.first(points.size)
+                )
+                gather(X, np.full(points.size, sample), batch.x, 0, batch.x.shape[1])
+                way = batch.x.copy()
+                gather(starts, points // n_steps, batch.x, 0, batch.x.shape[1])
+                way -= batch.x
+                share = ((points % n_steps + 0.5) / n_steps).astype(network.dtype)
+                batch.x[:, : points.size] += share * way[:, : points.size]
+                gradient = _input_gradient(network, batch, outputs[sample])
+                way *= gradient
+                attributions[sample] += way[:, : points.size].sum(axis=1, dtype=np.float64)
+
+    workers.run(attribute, 2 * network.work(X.shape[0] * n_points))
+    attributions /= n_points
+    return attributions
+
+
+def _input_gradient(network: Network, batch: Batch, output: int) -> np.ndarray:
+    """Gradient of one output at each of the batch's inputs, (n_features, batch)."""
+    network.forward(batch, ALONE)
+    batch.dz[-1][:] = 0
+    batch.dz[-1][output, : batch.size] = 1
+    _backward(network, batch, ALONE)
+    first, gradient = network.layers[0], np.empty_like(batch.x)
+    first.backward_input(batch.dz[0], gradient, 0, first.n_in)
+    return gradient
 
 
 def _backward(network: Network, batch: Batch, member: Member) -> None:

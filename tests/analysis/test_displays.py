@@ -17,9 +17,11 @@ from sksparse_mlp.activations import CReLU
 from sksparse_mlp.analysis._activations import LayerActivations
 from sksparse_mlp.analysis._activity import NodeActivity
 from sksparse_mlp.analysis._distributions import ActivationDistributions
+from sksparse_mlp.analysis._expected_gradients import ExpectedGradients
 from sksparse_mlp.analysis._layer_accuracies import LayerAccuracies, layer_accuracies
 from sksparse_mlp.analysis._plot import _display
 from sksparse_mlp.analysis._plot._activation_medians import ActivationMediansDisplay
+from sksparse_mlp.analysis._plot._attribution import AttributionDisplay
 from sksparse_mlp.analysis._plot._connectivity import ConnectivityDisplay
 from sksparse_mlp.analysis._plot._layer_accuracy import LayerAccuracyDisplay
 from sksparse_mlp.analysis._plot._network import NetworkDisplay
@@ -55,6 +57,9 @@ MAKERS = {
         clf, image_shape=(3, 4), **kw
     ),
     "weights": lambda clf, X, y, **kw: WeightDistributionDisplay.from_estimator(clf, **kw),
+    "attributions": lambda clf, X, y, **kw: AttributionDisplay.from_explainer(
+        ExpectedGradients(clf, n_steps=1).fit(X[:2]), X, **kw
+    ),
     "network": lambda clf, X, y, **kw: NetworkDisplay.from_estimator(clf, **kw),
 }
 every_display = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
