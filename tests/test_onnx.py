@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import skl2onnx
 from onnx import checker
+from sklearn import config_context
 from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
@@ -25,7 +26,12 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sksparse_mlp import SparseMLPRegressor, SparseMLPSelector
+from sksparse_mlp import (
+    SparseMLPClassifierCV,
+    SparseMLPRegressor,
+    SparseMLPRegressorCV,
+    SparseMLPSelector,
+)
 from sksparse_mlp.activations import ACTIVATIONS, ReLU
 from sksparse_mlp.onnx import FORMULAS, OLDEST_OPSET, register_converters, to_onnx
 
@@ -208,6 +214,103 @@ def test_a_file_too_large_for_onnx_is_refused(mlp, multiclass, monkeypatch):
         to_onnx(model)
 
 
+# --- ensembles ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ensemble_of():
+    """Fit an ensemble; with linear models of a given share where there is one."""
+
+    def fitted(network, X, y, share=None):
+        cls = SparseMLPClassifierCV if is_classifier(network) else SparseMLPRegressorCV
+        ensemble = cls(network, cv=3, linear=False, random_state=0).fit(X, y)
+        if share is None:
+            return ensemble
+        # As a fit that wants this share has it.
+        ensemble.network_share_ = share
+        ensemble.linear_estimators_ = []
+        for k, member in enumerate(ensemble.estimators_):
+            samples, targets, weights = member._validate(X, y, None, reset=False)
+            rows = np.flatnonzero(np.arange(len(y)) % 3 != k)
+            part = samples[rows], targets[rows], weights[rows]
+            with config_context(enable_metadata_routing=True):
+                ensemble.linear_estimators_.append(ensemble._fit_linear(member, *part))
+        return ensemble
+
+    return fitted
+
+
+SHARES = pytest.mark.parametrize("share", [None, 0.0, 0.3])
+
+
+@SHARES
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("data", ["binary", "multiclass", "indicators"])
+def test_ensembles_of_classifiers(mlp, request, ensemble_of, data, dtype, share):
+    X, y = request.getfixturevalue(data)
+    X = X.astype(dtype)
+    model = ensemble_of(mlp(batch_norm=True, max_iter=10), X, y, share)
+    atol = 1e-5 if dtype == "float32" else 1e-12
+    outputs = assert_same(to_onnx(model), model, 3 * X, atol)
+    assert outputs["probabilities"].dtype == dtype
+
+
+@SHARES
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_ensembles_of_regressors(
+    regressor, multiclass, ensemble_of, n_targets, loss, share
+):
+    X = multiclass[0].astype("float32")
+    y = abs(X[:, :n_targets].squeeze())
+    model = ensemble_of(regressor(max_iter=10).set_params(loss=loss), X, y, share)
+    # Far from all samples limits matter.
+    assert_same_values(to_onnx(model), model, np.concatenate([X, 30 * X]))
+
+
+def test_ensembles_as_they_are_fitted(mlp, multiclass):
+    X, y = multiclass
+    model = SparseMLPClassifierCV(mlp(max_iter=4), cv=3, random_state=0).fit(X, y)
+    assert model.linear_estimators_ is not None
+    assert_same(to_onnx(model), model, X, 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Label 1 is present:UserWarning")
+def test_labels_that_never_change(mlp, multiclass, ensemble_of):
+    X, _ = multiclass
+    y = (X[:, :3] > 0.5).astype(int)
+    y[:, 1] = 1
+    model = ensemble_of(mlp(max_iter=10), X, y, 0.5)
+    assert_same(to_onnx(model), model, X, 1e-12)
+
+
+def test_ensembles_have_labels_and_sparse_layers(mlp, binary, ensemble_of):
+    X, y = binary
+    network = mlp(hidden_layer_sizes=(400, 300), epsilon=2, max_iter=2)
+    model = ensemble_of(network, X, np.array(["no", "yes"])[y], 0.5)
+    assert_same(to_onnx(model), model, X, 1e-12)
+    stored = constants(to_onnx(model), "sparse_value")
+    assert len(stored) >= len(model.estimators_)
+
+
+def test_members_that_cannot_be_converted_are_refused(mlp, multiclass, ensemble_of):
+    model = ensemble_of(mlp(activation=Doubled(), max_iter=2), *multiclass)
+    with pytest.raises(ValueError, match=r"Doubled\(\) has no ONNX formula"):
+        to_onnx(model)
+    with pytest.raises(NotFittedError):
+        to_onnx(SparseMLPClassifierCV())
+
+
+def test_an_ensemble_too_large_for_onnx_is_refused(
+    mlp, multiclass, ensemble_of, monkeypatch
+):
+    model = ensemble_of(mlp(max_iter=2), *multiclass)
+    monkeypatch.setattr("sksparse_mlp.onnx.MOST_BYTES", 5000)
+    to_onnx(model.estimators_[0])
+    with pytest.raises(ValueError, match=r"at most 5,000"):
+        to_onnx(model)
+
+
 # --- errors ---------------------------------------------------------------------------
 
 
@@ -312,6 +415,26 @@ def test_pipelines_of_regressors(regressor, multiclass, converted, n_targets):
     X = multiclass[0].astype("float32")
     model = make_pipeline(StandardScaler(), regressor()).fit(X, X[:, :n_targets].squeeze())
     assert_same_values(converted(model, X), model, X)
+
+
+@pytest.mark.parametrize("data", ["binary", "multiclass", "indicators"])
+def test_pipelines_with_ensembles(mlp, request, converted, ensemble_of, data):
+    X, y = request.getfixturevalue(data)
+    X = X.astype("float32")
+    scaler = StandardScaler().fit(X)
+    model = ensemble_of(mlp(max_iter=10), scaler.transform(X), y, 0.5)
+    pipeline = make_pipeline(scaler, model)
+    assert_same(converted(pipeline, X), pipeline, X)
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_pipelines_with_ensembles_of_regressors(
+    regressor, multiclass, converted, ensemble_of, n_targets
+):
+    X = multiclass[0].astype("float32")
+    y = X[:, :n_targets].squeeze()
+    pipeline = make_pipeline(ensemble_of(regressor(max_iter=10), X, y, 0.5))
+    assert_same_values(converted(pipeline, X), pipeline, X)
 
 
 FEW = {"hidden_layer_sizes": (12,), "max_iter": 4}

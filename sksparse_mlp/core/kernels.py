@@ -920,10 +920,10 @@ def gather_dense(X, rows, x, start, stop):
     """x[i, s] = X[rows[s], i] for the samples ``[start, stop)``.
 
     Samples behind the last of the rows repeat it. As many samples as a vector has lanes
-    give as many features at a time.
+    give as many features at a time, where there is nothing to convert.
     """
     n, first = lanes(x), 0
-    while first + n <= X.shape[1]:
+    while X.dtype == x.dtype and first + n <= X.shape[1]:
         s = start
         while s + n <= stop:
             gather_columns(x, first, s, X, rows, s, first)

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from numbers import Integral, Real
 from typing import Any, Self
@@ -128,6 +128,8 @@ class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstim
     """
 
     estimators_: list[Any]
+    linear_estimators_: list[Any] | None
+    network_share_: float
     _parameter_constraints: dict[str, Any] = {
         "estimator": [None, HasMethods(["fit", "set_params"])],
         "param_grid": [None, dict, list],
@@ -430,18 +432,31 @@ class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstim
 
     def _member_predictions(self, X: Any) -> list[np.ndarray]:
         X = validated(self, X, reset=False)
-        return [self._prediction(k, X) for k in range(len(self.estimators_))]
 
-    def _prediction(self, k: int, X: Any) -> np.ndarray:
-        """What member k predicts, with the linear model of its fold."""
-        network = self.estimators_[k]
-        outputs = network._outputs(X)
-        own: np.ndarray = network._loss().predictions(outputs)
-        if self.linear_estimators_ is None:
-            return own
-        linear = self._linear_predictions(self.linear_estimators_[k], X)
-        linear = within(self._limits(network), linear)
-        return blend(self.network_share_, own, linear).astype(outputs.dtype)
+        def own(network: Any) -> np.ndarray:
+            predictions: np.ndarray = network._loss().predictions(network._outputs(X))
+            return predictions
+
+        def linear(model: Any) -> np.ndarray:
+            return self._linear_predictions(model, X)
+
+        dtype = self.estimators_[0]._fitted_network().dtype
+        return [member.astype(dtype, copy=False) for member in self._members(own, linear)]
+
+    def _members(
+        self, own: Callable[[Any], Any], linear: Callable[[Any], Any]
+    ) -> list[Any]:
+        """What each member predicts, of what its network and its linear model do.
+
+        These are arrays, or stand for them.
+        """
+        share, models = self.network_share_, self.linear_estimators_
+        if models is None:
+            return [own(network) for network in self.estimators_]
+        return [
+            blend(share, own(network), within(self._limits(network), linear(model)))
+            for network, model in zip(self.estimators_, models, strict=True)
+        ]
 
     def _mean_prediction(self, X: Any) -> np.ndarray:
         mean: np.ndarray = np.mean(self._member_predictions(X), axis=0)

@@ -66,18 +66,16 @@ class Verdict:
     share: float
 
 
-def blend(share: float, networks: np.ndarray, linear: np.ndarray) -> np.ndarray:
+def blend(share: float, networks: Any, linear: Any) -> Any:
     """Predictions of which the networks have a part and linear models the rest."""
-    blended: np.ndarray = share * networks + (1 - share) * linear
-    return blended
+    return share * networks + (1 - share) * linear
 
 
-def within(limits: np.ndarray | None, predictions: np.ndarray) -> np.ndarray:
+def within(limits: np.ndarray | None, predictions: Any) -> Any:
     """Predictions, none of them beyond the limits of its output, if there are any."""
     if limits is None:
         return predictions
-    clipped: np.ndarray = np.clip(predictions, *limits.astype(predictions.dtype))
-    return clipped
+    return predictions.clip(*limits.astype(predictions.dtype))
 
 
 class Judge(ABC):

@@ -23,7 +23,7 @@ FACTOR = 4
 # Updates between two verdicts, at least.
 UPDATES_PER_VERDICT = 10
 # Updates that a team makes before it can leave, if it has so many epochs.
-UPDATES_PER_RUNG = 60
+UPDATES_PER_RUNG = 30
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,16 @@ def test_dense_and_csr_input_give_the_same_batch(dtype):
         np.testing.assert_array_equal(x, X.toarray()[rows].T)
 
 
+@pytest.mark.parametrize("wanted", [np.float32, np.float64])
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_batches_are_converted(given, wanted):
+    X = np.random.default_rng(0).standard_normal((N_SAMPLES, 37)).astype(given)
+    rows = np.arange(N_SAMPLES)[::-1].copy()
+    x = np.full((37, rows.size), np.nan, wanted)
+    gather(X, rows, x, 0, rows.size)
+    np.testing.assert_array_equal(x, X[rows].T.astype(wanted))
+
+
 def test_mean_weight_is_that_of_the_rows_that_take_part():
     weights = np.arange(N_SAMPLES, dtype=float)
     samples = new_samples(weights=weights, rows=np.array([1, 2, 7]))

@@ -2,8 +2,10 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pytest
+from dask.distributed import Client
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
@@ -124,6 +126,18 @@ def test_linear_models_take_part_as_far_as_that_is_good():
     assert with_them.best_score_ > without.best_score_
     assert without.network_share_ == 1
     assert without.linear_estimators_ is None
+
+
+def test_joblibs_dask_backend_changes_nothing(case):
+    make, X, y = case
+    alone = make(n_jobs=2).fit(X, y)
+    with (
+        Client(processes=False, n_workers=1, dashboard_address=":0") as client,
+        joblib.parallel_config("dask", client=client),
+    ):
+        there = make(n_jobs=2).fit(X, y)
+    assert there.history_ == alone.history_
+    np.testing.assert_array_equal(predictions(there, X), predictions(alone, X))
 
 
 # --- what is chosen -------------------------------------------------------------------

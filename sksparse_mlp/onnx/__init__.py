@@ -6,34 +6,34 @@ into full matrices when they load: there, memory and time grow with the layer si
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from importlib import import_module
 from itertools import count
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.utils.validation import check_is_fitted
 
 import sksparse_mlp
 from sksparse_mlp import (
     SparseMLPClassifier,
+    SparseMLPClassifierCV,
     SparseMLPRegressor,
+    SparseMLPRegressorCV,
     SparseMLPSelector,
     activations,
 )
 from sksparse_mlp.activations import Activation
 from sksparse_mlp.core.hidden import NORM_EPSILON, BatchNorm
 from sksparse_mlp.core.layer import SparseLayer
-from sksparse_mlp.core.losses import (
-    LogisticCrossEntropy,
-    MultilabelCrossEntropy,
-    SoftmaxCrossEntropy,
-)
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.estimators._assembly import Assembly
+from sksparse_mlp.estimators._cross_validated import BaseSparseMLPCV
+from sksparse_mlp.onnx._graph import Graph, onnx_type
+from sksparse_mlp.onnx._outputs import Labels, Operand, head_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["FORMULAS", "Graph", "register_converters", "to_onnx"]
 
 Floats = NDArray[np.floating]
-Labels = NDArray[Any]
 Dtype = np.dtype[Any]
 # The first with sparse constants.
 OLDEST_OPSET = 11
@@ -51,109 +50,6 @@ MOST_BYTES = 2**31 - 1
 # The option by which skl2onnx asks for what `decision_function` gives, and how its stacking
 # names that: there two classes have one column, as in scikit-learn, and two elsewhere.
 RAW, STACKED = "raw_scores", "sv_prob_tensor"
-
-
-@dataclass(frozen=True)
-class Graph:
-    """Writes the nodes of an ONNX graph, one output each.
-
-    Attributes
-    ----------
-    add_node : callable
-        Adds a node, from its operator, the list of its inputs, that of its outputs and,
-        by keyword, its attributes.
-    new_name : callable
-        Gives a name that the graph does not have yet, without arguments.
-    dtype : dtype
-        In which the network computes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sksparse_mlp.onnx import Graph
-    >>> names = map("v{}".format, range(9))
-    >>> def add_node(operator, inputs, outputs, **attributes):
-    ...     print(operator, inputs, outputs)
-    >>> graph = Graph(add_node, lambda: next(names), np.dtype(np.float32))
-    >>> graph.node("Mul", "X", graph.constant(2.0))
-    Constant [] ['v0']
-    Mul ['X', 'v0'] ['v1']
-    'v1'
-    """
-
-    add_node: Callable[..., Any]
-    new_name: Callable[[], str]
-    dtype: Dtype
-
-    def node(
-        self, operator: str, *inputs: str, output: str | None = None, **attributes: Any
-    ) -> str:
-        """Add a node.
-
-        Parameters
-        ----------
-        operator : str
-            Name of an operator of the default domain.
-        *inputs : str
-            Names of what it takes.
-        output : str, default=None
-            Name of what it gives; None makes a new one.
-        **attributes : object
-            Attributes of the operator.
-
-        Returns
-        -------
-        str
-            Name of the output.
-        """
-        output = self.new_name() if output is None else output
-        self.add_node(operator, list(inputs), [output], **attributes)
-        return output
-
-    def constant(self, values: Any, dtype: DTypeLike | None = None) -> str:
-        """Add a constant.
-
-        Parameters
-        ----------
-        values : array-like
-            Its values.
-        dtype : dtype, default=None
-            Of the constant; None takes that of the network, ``object`` is for strings.
-
-        Returns
-        -------
-        str
-            Its name.
-        """
-        array = np.asarray(values, self.dtype if dtype is None else dtype)
-        tensor = import_module("onnx.numpy_helper").from_array(array)
-        return self.node("Constant", value=tensor)
-
-    def matrix(self, coef: csr_array, *, is_sparse: bool) -> str:
-        """Add a matrix, as a sparse constant or as a full one.
-
-        Parameters
-        ----------
-        coef : csr_array of shape (n_in, n_out)
-            Its values.
-        is_sparse : bool
-            Whether only the entries of the pattern are stored.
-
-        Returns
-        -------
-        str
-            Its name.
-        """
-        if not is_sparse:
-            return self.constant(coef.toarray())
-        from_array = import_module("onnx.numpy_helper").from_array
-        entries = coef.tocoo()
-        places = entries.row.astype(np.int64) * coef.shape[1] + entries.col
-        values = from_array(entries.data.astype(self.dtype))
-        tensor = import_module("onnx.helper").make_sparse_tensor(
-            values, from_array(places), coef.shape
-        )
-        return self.node("Constant", sparse_value=tensor)
 
 
 # --- activations ----------------------------------------------------------------------
@@ -229,116 +125,21 @@ FORMULAS: dict[type[Activation], Formula] = {
 }
 
 
-# --- outputs --------------------------------------------------------------------------
-
-
-def _write_scores(graph: Graph, logits: str, scores: str) -> None:
-    graph.node("Identity", logits, output=scores)
-
-
-def _write_both_scores(graph: Graph, logit: str, scores: str) -> None:
-    """One column for each class, as skl2onnx has it of two classes."""
-    graph.node("Concat", graph.node("Neg", logit), logit, axis=1, output=scores)
-
-
-def _write_softmax(
-    graph: Graph, logits: str, labels: Labels, label: str, probabilities: str
-) -> None:
-    graph.node("Softmax", logits, axis=1, output=probabilities)
-    codes = graph.node("ArgMax", logits, axis=1, keepdims=0)
-    graph.node("Gather", graph.constant(labels, labels.dtype), codes, output=label)
-
-
-def _write_logistic(
-    graph: Graph, logit: str, labels: Labels, label: str, probabilities: str
-) -> None:
-    both = graph.node("Concat", graph.node("Neg", logit), logit, axis=1)
-    graph.node("Sigmoid", both, output=probabilities)
-    column = _is_positive(graph, logit)
-    codes = graph.node("Reshape", column, graph.constant([-1], np.int64))
-    graph.node("Gather", graph.constant(labels, labels.dtype), codes, output=label)
-
-
-def _write_indicators(
-    graph: Graph, logits: str, labels: Labels, label: str, probabilities: str
-) -> None:
-    graph.node("Sigmoid", logits, output=probabilities)
-    _is_positive(graph, logits, label)
-
-
-def _is_positive(graph: Graph, logits: str, output: str | None = None) -> str:
-    """1 for positive logits, 0 for others."""
-    is_positive = graph.node("Greater", logits, graph.constant(0))
-    return graph.node("Cast", is_positive, to=_onnx_type(np.int64), output=output)
-
-
-def _values_head(estimator: SparseMLPRegressor) -> "_Head":
-    """The outputs of a regressor: what its loss and the scale of its targets make."""
-
-    def write(graph: Graph, values: str, labels: Labels, variable: str) -> None:
-        limits = loss.limits.astype(graph.dtype)
-        if loss.link == "exp":
-            values = graph.node("Exp", values)
-        if np.isfinite(limits).all():
-            values = graph.node("Max", values, graph.constant(limits[0]))
-            values = graph.node("Min", values, graph.constant(limits[1]))
-        values = graph.node("Mul", values, graph.constant(estimator.target_scale_))
-        graph.node("Add", values, graph.constant(estimator.target_mean_), output=variable)
-
-    loss = estimator._loss()
-    if loss.link not in ("identity", "exp"):
-        raise ValueError(
-            f"The link {loss.link!r} of loss={estimator.loss!r} has no ONNX formula; "
-            "those of this package's losses have."
-        )
-    return _Head(write, {"variable": 2})
-
-
-@dataclass(frozen=True)
-class _Head:
-    """The outputs of networks with one of the losses.
-
-    Attributes
-    ----------
-    write : callable
-        Writes the outputs, from the graph, the name of what the last layer gives, the
-        labels and the names of the outputs.
-    outputs : dict of str to int
-        Names of the outputs, as skl2onnx gives them, and their numbers of dimensions.
-    write_scores : callable
-        Writes what skl2onnx calls raw scores, from the graph, the name of what the last
-        layer gives and that of the scores.
-    """
-
-    write: Callable[..., None]
-    outputs: dict[str, int]
-    write_scores: Callable[[Graph, str, str], None] = _write_scores
-
-
-HEADS: dict[Any, _Head] = {
-    SoftmaxCrossEntropy: _Head(_write_softmax, {"label": 1, "probabilities": 2}),
-    LogisticCrossEntropy: _Head(
-        _write_logistic, {"label": 1, "probabilities": 2}, _write_both_scores
-    ),
-    MultilabelCrossEntropy: _Head(_write_indicators, {"label": 2, "probabilities": 2}),
-}
-
-
-def _head(estimator: Any) -> _Head:
-    loss = estimator._loss()
-    return HEADS[loss] if loss in HEADS else _values_head(estimator)
-
-
 # --- models ---------------------------------------------------------------------------
 
 
 def to_onnx(
-    estimator: SparseMLPClassifier | SparseMLPRegressor,
+    estimator: (
+        SparseMLPClassifier
+        | SparseMLPRegressor
+        | SparseMLPClassifierCV
+        | SparseMLPRegressorCV
+    ),
     *,
     opset: int = 13,
     sparse: bool = True,
 ) -> "ModelProto":
-    """Convert a fitted network to ONNX.
+    """Convert a fitted network, or a cross-fitted ensemble, to ONNX.
 
     Input ``X`` has shape (n_samples, n_features) and the dtype of the weights: float32,
     or float64 where the network was fitted on such data. Outputs of a classifier are
@@ -349,8 +150,8 @@ def to_onnx(
 
     Parameters
     ----------
-    estimator : SparseMLPClassifier or SparseMLPRegressor
-        Fitted.
+    estimator : SparseMLPClassifier, SparseMLPRegressor or one of these with CV
+        Fitted. Of an ensemble all members are written, with their linear models.
     opset : int, default=13
         Version of ONNX's operators, at least 11. Runtimes read all older ones.
     sparse : bool, default=True
@@ -368,7 +169,7 @@ def to_onnx(
     ImportError
         If onnx is not installed.
     TypeError
-        If the estimator is not a network of this package, or `opset` no integer.
+        If the estimator is no network or ensemble of this package, or `opset` no integer.
     ValueError
         If `opset` is too old or newer than the installed onnx, if an activation has no
         formula in `FORMULAS`, if labels are numbers that int64 cannot hold, or if the
@@ -403,10 +204,11 @@ def to_onnx(
     True
     """
     _required("onnx", "to_onnx")
-    if not isinstance(estimator, Assembly):
+    if not isinstance(estimator, Assembly | BaseSparseMLPCV):
         raise TypeError(
-            f"to_onnx takes a network of this package, got {type(estimator).__name__}. "
-            "Convert pipelines by skl2onnx.to_onnx, after register_converters()."
+            "to_onnx takes a network or an ensemble of this package, got "
+            f"{type(estimator).__name__}. Convert pipelines by skl2onnx.to_onnx, after "
+            "register_converters()."
         )
     _check_opset(opset)
     check_is_fitted(estimator)
@@ -418,9 +220,9 @@ def to_onnx(
         nodes.append(make_node(*args, **attributes))
 
     graph = Graph(add_node, partial(next, map("v{}".format, count())), network.dtype)
-    head, values = _head(estimator), _write_layers(graph, network, "X", sparse)
-    head.write(graph, values, labels, *head.outputs)
-    return _model(nodes, network, labels, head.outputs, int(opset))
+    outputs = head_of(estimator._networks()[0]).outputs
+    _write_estimator(graph, estimator, "X", labels, sparse, list(outputs))
+    return _model(nodes, network, labels, outputs, int(opset))
 
 
 def _required(module: str, function: str) -> Any:
@@ -447,20 +249,25 @@ def _check_opset(opset: Any) -> None:
 
 
 def _convertible(estimator: Any, sparse: bool) -> tuple[Network, Labels]:
-    """The network of a fitted estimator and its labels, if both can be converted."""
-    network = estimator._fitted_network()
-    for unit in network.hidden:
+    """A network of a fitted estimator and its labels, if all of it can be converted."""
+    networks = [each._fitted_network() for each in estimator._networks()]
+    for unit in (unit for network in networks for unit in network.hidden):
         if type(unit.activation) not in FORMULAS:
             raise ValueError(
                 f"The activation {unit.activation!r} has no ONNX formula: add one for "
                 f"{type(unit.activation).__name__} to sksparse_mlp.onnx.FORMULAS."
             )
-    n_bytes = sum(_matrix_bytes(layer, network.dtype, sparse) for layer in network.layers)
+    n_bytes = sum(
+        _matrix_bytes(layer, network.dtype, sparse)
+        for network in networks
+        for layer in network.layers
+    )
     if n_bytes > MOST_BYTES:
         raise ValueError(
             f"The weights take {n_bytes:,} bytes with sparse={sparse}, but an ONNX file "
             f"has at most {MOST_BYTES:,}; keep the network by export_arrays."
         )
+    network = networks[0]
     codes = np.arange(network.sizes[-1])
     return network, _plain_labels(getattr(estimator, "classes_", codes))
 
@@ -488,6 +295,41 @@ def _plain_labels(classes: Labels) -> Labels:
         ) from error
 
 
+def _write_estimator(
+    graph: Graph, estimator: Any, x: str, labels: Labels, sparse: bool, outputs: list[str]
+) -> str | None:
+    """Write outputs of these names; return the name of what a single network's end in."""
+    head = head_of(estimator._networks()[0])
+    if isinstance(estimator, BaseSparseMLPCV):
+        predicted = _write_mean(graph, estimator, x, sparse)
+        head.show(graph, predicted, None, labels, *outputs)
+        return None
+    values = _write_layers(graph, estimator._fitted_network(), x, sparse)
+    scores = head.score(graph, values)
+    head.show(graph, head.predict(graph, values), scores, labels, *outputs)
+    return values
+
+
+def _write_mean(graph: Graph, ensemble: BaseSparseMLPCV, x: str, sparse: bool) -> str:
+    """Write the mean prediction of the members; return its name."""
+
+    def of_network(network: Any) -> Operand:
+        values = _write_layers(graph, network._fitted_network(), x, sparse)
+        return Operand(graph, head_of(network).predict(graph, values))
+
+    def of_linear(model: Any) -> Operand:
+        coef, intercept = ensemble._linear_arrays(model)
+        product = graph.node("MatMul", x, graph.constant(coef.T))
+        values = graph.node("Add", product, graph.constant(intercept))
+        return Operand(graph, head_of(network).predict_linear(graph, values))
+
+    network = ensemble.estimators_[0]
+    members = ensemble._members(of_network, of_linear)
+    # The operator for means is not in every runtime for float64.
+    mean: Operand = 1 / len(members) * reduce(add, members)
+    return mean.name
+
+
 def _write_layers(graph: Graph, network: Network, x: str, sparse: bool) -> str:
     """Write the network's layers; return the name of the logits."""
     for layer, unit in zip(network.layers, [*network.hidden, None], strict=True):
@@ -513,12 +355,6 @@ def _normalised(coef: csr_array, bias: Floats, norm: BatchNorm) -> tuple[csr_arr
     return matrix, (bias - norm.mean.astype(np.float64)) * scale + norm.shift
 
 
-def _onnx_type(dtype: DTypeLike) -> int:
-    """ONNX's number of a dtype, object being that of strings."""
-    helper = import_module("onnx.helper")
-    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
-
-
 def _model(
     nodes: "list[NodeProto]",
     network: Network,
@@ -531,7 +367,7 @@ def _model(
     def described(name: str, n_dimensions: int, width: int) -> Any:
         dtype = labels.dtype if name == "label" else network.dtype
         shape = ["n_samples", width][:n_dimensions]
-        return helper.make_tensor_value_info(name, _onnx_type(dtype), shape)
+        return helper.make_tensor_value_info(name, onnx_type(dtype), shape)
 
     graph = helper.make_graph(
         nodes,
@@ -587,23 +423,23 @@ def register_converters() -> None:
     """
     skl2onnx = _required("skl2onnx", "register_converters")
     shapes = import_module("skl2onnx.common.shape_calculator")
-    skl2onnx.update_registered_converter(
-        SparseMLPClassifier,
-        "SparseMLPClassifier",
-        shapes.calculate_linear_classifier_output_shapes,
-        _convert_network,
-        options={
-            "zipmap": [True, False, "columns"],
-            "nocl": [True, False],
-            RAW: [True, False],
-        },
-    )
-    skl2onnx.update_registered_converter(
-        SparseMLPRegressor,
-        "SparseMLPRegressor",
-        shapes.calculate_linear_regressor_output_shapes,
-        _convert_network,
-    )
+    probabilities = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+    scores = {RAW: [True, False]}
+    for cls, options in (
+        (SparseMLPClassifier, probabilities | scores),
+        (SparseMLPClassifierCV, probabilities),
+    ):
+        skl2onnx.update_registered_converter(
+            cls,
+            cls.__name__,
+            shapes.calculate_linear_classifier_output_shapes,
+            _convert_network,
+            options=options,
+        )
+    for regressor in (SparseMLPRegressor, SparseMLPRegressorCV):
+        skl2onnx.update_registered_converter(
+            regressor, regressor.__name__, _predicted_shape, _convert_network
+        )
     skl2onnx.update_registered_converter(
         SparseMLPSelector, "SparseMLPSelector", _selected_shape, _convert_selector
     )
@@ -624,16 +460,13 @@ def _convert_network(scope: Any, operator: Any, container: Any) -> None:
     network, labels = _convertible(operator.raw_operator, sparse=True)
     graph = _graph_in(scope, container, network.dtype)
     (source,), outputs = operator.inputs, operator.outputs
-    x = graph.node("Cast", source.full_name, to=_onnx_type(network.dtype))
+    x = graph.node("Cast", source.full_name, to=onnx_type(network.dtype))
     own = [graph.new_name() for _ in outputs]
-    head = _head(operator.raw_operator)
-    values = _write_layers(graph, network, x, True)
-    head.write(graph, values, labels, *own)
-    if _wants_scores(container, operator.raw_operator):
-        own[-1] = graph.new_name()
+    estimator = operator.raw_operator
+    values = _write_estimator(graph, estimator, x, labels, True, own)
+    if values is not None and _wants_scores(container, estimator):
         is_one = network.sizes[-1] == 1 and outputs[-1].raw_name.startswith(STACKED)
-        write_scores = _write_scores if is_one else head.write_scores
-        write_scores(graph, values, own[-1])
+        own[-1] = values if is_one else head_of(estimator).score(graph, values)
     for name, output in zip(own, outputs, strict=True):
         wanted = output.type.to_onnx_type().tensor_type.elem_type
         graph.node("Cast", name, to=wanted, output=output.full_name)
@@ -643,6 +476,15 @@ def _wants_scores(container: Any, estimator: Any) -> bool:
     if not container.has_options(estimator, RAW):
         return False
     return bool(container.get_options(estimator, {RAW: False})[RAW])
+
+
+def _predicted_shape(operator: Any) -> None:
+    (source,), (output,) = operator.inputs, operator.outputs
+    tensors = import_module("skl2onnx.common.data_types")
+    is_double = isinstance(source.type, tensors.DoubleTensorType)
+    cls = tensors.DoubleTensorType if is_double else tensors.FloatTensorType
+    n_outputs = operator.raw_operator._networks()[0]._n_outputs()
+    output.type = cls([source.get_first_dimension(), n_outputs])
 
 
 def _selected_shape(operator: Any) -> None:
