@@ -29,6 +29,7 @@ from sksparse_mlp import (
 )
 from sksparse_mlp.activations import ACTIVATIONS, AllReLU, LeakyReLU
 from sksparse_mlp.analysis import (
+    ExpectedGradients,
     LayerActivations,
     LayerClassifier,
     NodeActivity,
@@ -310,6 +311,7 @@ def test_frames_of_several_targets_train_a_regressor(frame, multiclass, same_net
 
 
 TRANSFORMERS = {
+    ExpectedGradients: lambda mlp: ExpectedGradients(mlp, n_steps=4),
     SparseMLPSelector: lambda mlp: SparseMLPSelector(mlp, n_features_to_select=5),
     LayerActivations: lambda mlp: LayerActivations(mlp, layers=[2]),
     NodeActivity: NodeActivity,

@@ -41,6 +41,7 @@ def twins(X, y, cls=SparseMLPClassifier, **params):
         "hidden_layer_sizes": (9, 6),
         "batch_size": 32,
         "alpha": 0.02,
+        "learning_rate": "constant",
         "max_iter": EPOCHS,
         "shuffle": False,
         "tol": 0.0,
