@@ -76,8 +76,8 @@ REMARKS = {
     "warm_start": "the same, with the evolved topology",
     "momentum": SAME,
     "nesterovs_momentum": SAME,
-    "early_stopping": "watches the loss, or `scoring`; the best epoch's topology comes "
-    "back with its weights",
+    "early_stopping": "watches the loss, or `scoring`; then trains anew on all samples "
+    "for as many epochs as were best",
     "validation_fraction": "the same; `fit` also takes `X_val` and `y_val`",
     "beta_1": SAME,
     "beta_2": SAME,

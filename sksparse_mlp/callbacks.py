@@ -5,6 +5,7 @@ import hashlib
 import os
 import warnings
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -409,8 +410,14 @@ def _state(run: Any, fit: _Fit) -> RunState:
         rows=run.samples.rows if apart else None,
         validation_rows=run.validation.rows if apart else None,
         best=training.best,
+        anew=_anew(training) if apart else None,
         package=sksparse_mlp.__version__,
     )
+
+
+def _anew(training: Any) -> np.ndarray:
+    """What a training on all samples takes from this one: its best epoch, its seeds."""
+    return np.array([training.best_epoch, *chain.from_iterable(training.seeds)], np.int64)
 
 
 def _check_fits(run: Any, path: Path, loaded: Any, state: RunState) -> None:
@@ -422,6 +429,7 @@ def _check_fits(run: Any, path: Path, loaded: Any, state: RunState) -> None:
         or network.dtype != training.network.dtype
         or loaded.n_iter_ >= training.n_epochs + state.finished
         or len(rows) != (2 if run.is_split else 0)
+        or (state.anew is not None and state.anew[0] > loaded.n_iter_)
         or any(part.max() >= len(run.given.y) for part in rows)
     ):
         raise ValueError(f"The content of {path} does not fit its description; delete it.")
@@ -438,6 +446,9 @@ def _resume(estimator: Any, loaded: Any, state: RunState) -> None:
     if state.rows is not None:
         run.samples = replace(run.samples, rows=state.rows)
         run.validation = replace(run.validation, rows=state.validation_rows)
+    if state.anew is not None:
+        training.best_epoch = int(state.anew[0])
+        training.seeds = state.anew[1:].reshape(3, 4).tolist()
     estimator.history_, estimator.n_iter_ = loaded.history_, loaded.n_iter_
 
 

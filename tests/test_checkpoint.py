@@ -26,6 +26,7 @@ from benchmarks.reliability import kills
 from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector
 from sksparse_mlp.activations import GAReLU
 from sksparse_mlp.callbacks import Checkpoint
+from sksparse_mlp.core.training import Training
 from sksparse_mlp.serialization import _npz
 
 callback = pytest.importorskip("sklearn.callback")
@@ -202,6 +203,28 @@ def test_sample_weights_and_random_split_are_kept(mlp, multiclass, broken_off, p
         broken_off(mlp(**params), *multiclass, epoch=2, sample_weight=weights)
     resumed = mlp(**params).set_callbacks(Checkpoint(path))
     assert content(resumed.fit(*multiclass, sample_weight=weights)) == content(expected)
+
+
+def test_interrupted_training_on_all_samples_is_made_up_for(
+    mlp, multiclass, path, monkeypatch
+):
+    params = {"random_state": None, "early_stopping": True, "validation_fraction": 0.3}
+    with global_seed(0):
+        expected = mlp(**params).fit(*multiclass)
+    train, trainings = Training._train_epoch, []
+
+    def interrupted(self, *arguments):
+        trainings.append(self)
+        if self is not trainings[0]:
+            raise KeyboardInterrupt
+        return train(self, *arguments)
+
+    with monkeypatch.context() as patch, global_seed(0):
+        patch.setattr(Training, "_train_epoch", interrupted)
+        with pytest.warns(ConvergenceWarning, match="interrupted"):
+            mlp(**params).set_callbacks(Checkpoint(path)).fit(*multiclass)
+    resumed = mlp(**params).set_callbacks(Checkpoint(path)).fit(*multiclass)
+    assert content(resumed) == content(expected)
 
 
 def test_random_state_instance_in_its_first_state(mlp, multiclass, broken_off, path):
@@ -468,8 +491,10 @@ def forged(path, **changes):
     np.savez(path, **_npz.sealed(arrays))
 
 
-@pytest.mark.parametrize("name", ["run/rows", "run/validation_rows"])
-def test_rows_that_are_not_there_are_refused(mlp, multiclass, broken_off, path, name):
+@pytest.mark.parametrize("name", ["run/rows", "run/validation_rows", "run/anew"])
+def test_rows_and_epochs_that_are_not_there_are_refused(
+    mlp, multiclass, broken_off, path, name
+):
     params = {"early_stopping": True, "validation_fraction": 0.3}
     broken_off(mlp(**params), *multiclass, epoch=2)
     forged(path, **{name: lambda rows: rows + 150})
@@ -587,6 +612,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.callbacks import Checkpoint
+from sksparse_mlp.core.training import Training
 
 
 class Slow:

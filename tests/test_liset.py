@@ -315,8 +315,10 @@ def test_early_stopping_restores_the_best_epoch(liset, recorder, same_network):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(150, 12)), rng.integers(3, size=150)
     record = recorder()
-    model = liset(early_stopping=True, validation_fraction=0.3, max_iter=15)
-    model.set_callbacks(record).fit(X, y)
+    model = liset(early_stopping=True, scoring="accuracy", max_iter=15).set_callbacks(
+        record
+    )
+    model.fit(X[:105], y[:105], X_val=X[105:], y_val=y[105:])
     scores = np.array(model.validation_scores_)
     best = np.flatnonzero(scores == scores.max())[-1]
     assert best < 14

@@ -133,7 +133,8 @@ def test_early_stopping_restores_a_network_with_its_neurons(pruned, recorder, sa
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(150, 12)), rng.integers(3, size=150)
     record = recorder()
-    model = pruned(early_stopping=True, max_iter=12).set_callbacks(record).fit(X, y)
+    model = pruned(early_stopping=True, scoring="accuracy", max_iter=12)
+    model.set_callbacks(record).fit(X[:120], y[:120], X_val=X[120:], y_val=y[120:])
     scores = np.array(model.validation_scores_)
     best = np.flatnonzero(scores == scores.max())[-1]
     assert same_network(model, record.epochs[best])

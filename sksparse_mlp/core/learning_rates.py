@@ -1,6 +1,7 @@
 """Learning-rate schedules, named as in scikit-learn's MLPClassifier where it has them."""
 
 import math
+from collections.abc import Sequence
 
 
 class LearningRate:
@@ -67,6 +68,17 @@ class Cosine(LearningRate):
     def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
         share = epoch % n_epochs / n_epochs
         return self.initial * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class Repeated(LearningRate):
+    """The rates of the epochs of an earlier training."""
+
+    def __init__(self, rates: Sequence[float]):
+        super().__init__(rates[0], power_t=0.0)
+        self.rates = rates
+
+    def __call__(self, epoch: int, n_epochs: int, n_seen: int) -> float:
+        return self.rates[epoch]
 
 
 LEARNING_RATES: dict[str, type[LearningRate]] = {

@@ -101,6 +101,10 @@ class Training:
         Whether the last run had to stop, and whether it came to its end.
     best : Network or None
         In a run with validation samples, the best network so far.
+    best_epoch : int
+        The number of epochs after which it was; 0 without one.
+    seeds : list of list of int
+        What the streams of the training began with, where another is to repeat it.
     """
 
     network: Network
@@ -125,6 +129,8 @@ class Training:
     diverged: bool = False
     finished: bool = False
     best: Network | None = field(default=None, repr=False)
+    best_epoch: int = 0
+    seeds: list[list[int]] = field(default_factory=list)
     _skips: Skips | None = None
     _last: Network | None = field(default=None, repr=False)
 
@@ -193,7 +199,7 @@ class Training:
         self.network.add_slots(self.optimizer.n_slots)
         program = self._program(samples, buffers)
         if last is None:
-            self.best = None
+            self.best, self.best_epoch = None, 0
             self.evolution.attach(self.network)
         else:
             self.evolution.resume_epoch(self.epoch - 1, last)
@@ -220,7 +226,7 @@ class Training:
                 settled = not self.evolution.is_selecting
                 is_best = settled and self.patience.update(progress)
                 if is_best and validation is not None and self.stops_early:
-                    self.best = self.network.copy()
+                    self.best, self.best_epoch = self.network.copy(), self.epoch
                 plateau = self.patience.is_exhausted() and self.learning_rate.on_plateau()
                 self.finished = plateau or remaining == 0
                 yield last
@@ -510,12 +516,15 @@ class Run:
         All of them, as they were given.
     samples, validation : Samples
         What the network learns from, and None or what is set apart.
+    whole : Samples or None
+        What a new network learns from once the best epoch is known; None without one.
     """
 
     training: Training
     given: Samples
     samples: Samples
     validation: Samples | None = None
+    whole: Samples | None = None
 
     @property
     def is_split(self) -> bool:

@@ -25,10 +25,11 @@ from sksparse_mlp.core.layer import (
     n_connections,
     required_bytes,
 )
-from sksparse_mlp.core.learning_rates import LEARNING_RATES
+from sksparse_mlp.core.learning_rates import LEARNING_RATES, Repeated
 from sksparse_mlp.core.losses import Loss
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
+from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.training import Patience, Training
 from sksparse_mlp.estimators._parameters import Parameters
 from sksparse_mlp.estimators._restored import restored_network
@@ -246,7 +247,6 @@ class Assembly(Parameters, ABC):
     ) -> Network:
         sizes = self._layer_sizes()
         self._check_memory(sizes, dtype, n_samples)
-        self._warn_of_few_connections(sizes)
         hidden = self._new_hidden(sizes, dtype)
         activations = [None, *(unit.activation for unit in hidden), None]
         layers = []
@@ -350,16 +350,26 @@ class Assembly(Parameters, ABC):
             )
 
     def _new_training(
-        self, dtype: DTypeLike, *, continued: bool, n_samples: float = math.inf
+        self,
+        dtype: DTypeLike,
+        *,
+        continued: bool,
+        n_samples: float = math.inf,
+        seeds: list[list[int]] | None = None,
     ) -> Training:
-        random_state = check_random_state(self.random_state)
-        entropy = random_state.randint(np.iinfo(np.int32).max, size=(3, 4)).tolist()
-        init_rng, data_rng, topology_rng = map(np.random.default_rng, entropy)
+        """A training as the parameters say, with streams from ``seeds`` if given."""
+        is_repeated = seeds is not None
+        if seeds is None:
+            random_state = check_random_state(self.random_state)
+            seeds = random_state.randint(np.iinfo(np.int32).max, size=(3, 4)).tolist()
+        init_rng, data_rng, topology_rng = map(np.random.default_rng, seeds)
         network = (
             self._continued_network()
             if continued
             else self._new_network(init_rng, dtype, n_samples)
         )
+        if not (continued or is_repeated):
+            self._warn_of_few_connections(self._layer_sizes())
         return Training(
             network=network,
             optimizer=self._optimizer(),
@@ -376,7 +386,21 @@ class Assembly(Parameters, ABC):
             data_rng=data_rng,
             records_train_score="train_score" in self._recorded(),
             records_gradient_flow="effective_gradient_flow" in self._recorded(),
+            seeds=seeds,
         )
+
+    def _repeated_training(
+        self, first: Training, samples: Samples, rates: Sequence[float]
+    ) -> Training:
+        """A training that begins as the first did, for other samples, at these rates."""
+        n_samples = samples.rows.size
+        training = self._new_training(
+            samples.dtype, continued=False, n_samples=n_samples, seeds=first.seeds
+        )
+        training.learning_rate = Repeated(rates)
+        training.patience = Patience(math.inf, 0)
+        training.records_train_score = training.records_gradient_flow = False
+        return training
 
     def _recorded(self) -> Sequence[str]:
         if isinstance(self.record, str):

@@ -92,7 +92,8 @@ class BaseSparseMLP(
         Mask of the selected features: the strongest input neurons, which are those that
         remain once all is settled. Only with `n_features_to_select`.
     n_iter_ : int
-        Epochs trained by the last `fit`, or passes made by `partial_fit`.
+        Epochs trained by the last `fit`, or passes made by `partial_fit`. With early
+        stopping those of the training that was judged, as in `history_`.
     n_layers_ : int
         Number of layers, counting the input.
     n_features_in_ : int
@@ -317,6 +318,7 @@ class BaseSparseMLP(
             # One batch holds everything, so that order and repetition mean nothing.
             run.samples = samples.repeated(counts)
         if self.early_stopping and validation is None:
+            run.whole = None if continued else run.samples
             run.samples, run.validation = self._split(run.samples, run.training.data_rng)
         self._prepare_validation(run)
         if self.history_:
@@ -382,11 +384,13 @@ class BaseSparseMLP(
         of the same fit: training goes on from there.
         """
         run = self._run
-        training = run.training
+        training, was_finished = run.training, run.training.finished
         given = hook["estimator"].__dict__
         end = hook | {
             "reconstruction_attributes": lambda: (
-                changes(given, self.__dict__) | self._attributes(training) | {"_run": None}
+                changes(given, self.__dict__)
+                | self._attributes(run.training)
+                | {"_run": None}
             )
         }
         last = self.history_[-1] if self.n_iter_ else None
@@ -410,7 +414,11 @@ class BaseSparseMLP(
                         self._record(record)
                     if epoch_context.call_on_fit_task_end(**end):
                         training.finished = True
+            if not was_finished:
+                self._train_anew(run, workers)
         except KeyboardInterrupt:
+            # A checkpoint goes on from here; nothing has come to its end.
+            training.finished = False
             warnings.warn(
                 f"Training was interrupted after {self.n_iter_} epochs. The fitted network "
                 "is as the next epoch began (the best one with early_stopping).",
@@ -418,7 +426,26 @@ class BaseSparseMLP(
                 stacklevel=2,
             )
         context.call_on_fit_task_end(**end)
-        self._take(training)
+        self._take(run.training)
+
+    def _train_anew(self, run: Run, workers: Workers) -> None:
+        """Learn from all samples, for as many epochs as were best with a part of them.
+
+        The run has the new training if that is sound, and else keeps the first one.
+        """
+        first, samples = run.training, run.whole
+        if samples is None or first.diverged or not first.best_epoch:
+            return
+        if self.verbose:
+            print(f"Training anew on all samples, for {first.best_epoch} epochs.")
+        rates = [record["learning_rate"] for record in self.history_]
+        training = self._repeated_training(first, samples, rates)
+        with closing(training.run(samples, None, workers, first.best_epoch)) as epochs:
+            while not training.finished:
+                with workers.interrupts_put_off():
+                    next(epochs, None)
+        if not training.diverged:
+            run.training = training
 
     def _say_full_layers(self, training: Training) -> None:
         full = [k for k, la in enumerate(training.network.layers, 1) if la.is_full]

@@ -144,9 +144,14 @@ class Parameters:
         Stabiliser of "adam" (`epsilon` in MLPClassifier).
 
     early_stopping : bool, default=False
-        Whether `fit` stops when the validation samples say so, by `scoring`, and restores
-        the weights and the topology of the best epoch (the last of equally good ones).
-        These samples are set apart, unless `fit` gets `X_val`.
+        Whether `fit` stops when the validation samples say so, by `scoring`, and goes back
+        to the best epoch (the last of equally good ones). If `fit` gets `X_val`, the
+        weights and the topology of that epoch are restored. Else samples are set apart
+        to find it, and then a new network, with the same seed, learns from all of them
+        for as many epochs at the same learning rates, which costs up to as much time
+        again; `history_` and callbacks tell of the first one. The best epoch of the
+        first one is restored where `warm_start` goes on, where training diverges, and
+        after Ctrl-C.
 
     scoring : str or callable, default="loss"
         What validation samples are judged by with `early_stopping`: their loss, or the

@@ -189,6 +189,8 @@ class RunState:
     best: Network | None
     # The version that wrote it, where it says so.
     package: str | None = None
+    # Best epoch and seeds, for the training on all samples; not in files of 0.1.0.
+    anew: np.ndarray | None = None
 
 
 def imported(
@@ -493,7 +495,7 @@ def run_arrays(run: RunState) -> dict[str, np.ndarray]:
     arrays = {
         "run/state": text_array({name: getattr(run, name) for name in (*RUN, PACKAGE)})
     }
-    for name in ("rows", "validation_rows"):
+    for name in ("rows", "validation_rows", "anew"):
         if getattr(run, name) is not None:
             arrays[f"run/{name}"] = getattr(run, name)
     if run.best is not None:
@@ -516,7 +518,8 @@ def _run(estimator: Any, reader: Reader) -> RunState:
         name: _rows(reader, f"run/{name}") if reader.has(f"run/{name}") else None
         for name in ("rows", "validation_rows")
     }
-    return RunState(**state, **rows, best=_best(estimator, reader))
+    anew = _anew(reader) if reader.has("run/anew") else None
+    return RunState(**state, **rows, best=_best(estimator, reader), anew=anew)
 
 
 def _rows(reader: Reader, name: str) -> np.ndarray:
@@ -524,6 +527,13 @@ def _rows(reader: Reader, name: str) -> np.ndarray:
     if rows.size == 0 or rows.min() < 0:
         raise ValueError(f"{name} are not numbers of samples")
     return rows
+
+
+def _anew(reader: Reader) -> np.ndarray:
+    anew = reader.take("run/anew", ("<i8",), (13,))
+    if anew.min() < 0:
+        raise ValueError("run/anew has negative numbers")
+    return anew
 
 
 def _best(estimator: Any, reader: Reader) -> Network | None:

@@ -1,15 +1,19 @@
 """Validation samples: given or set apart, what judges them, and what they decide."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn import config_context
 from sklearn.datasets import load_diabetes, load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
+from sksparse_mlp.core.training import Training
 
 FAST = {"hidden_layer_sizes": (32,), "epsilon": 5, "max_iter": 40, "random_state": 0}
 FAST |= {"learning_rate_init": 0.01, "tol": 0}
@@ -48,6 +52,119 @@ def test_targets_are_judged_by_their_loss():
     errors = (validation["y_val"] - reg.predict(validation["X_val"])) ** 2
     losses = [record["validation_loss"] for record in reg.history_]
     assert 0.5 * errors.mean() == pytest.approx(min(losses), rel=1e-6)
+
+
+def best_epoch(model):
+    """Epochs trained when the validation samples were predicted best."""
+    values = [-record["validation_loss"] for record in model.history_]
+    if model.scoring != "loss":
+        values = model.validation_scores_
+    return len(values) - int(np.argmax(values[::-1]))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"scoring": "accuracy", "learning_rate": "constant", "batch_norm": True},
+        {"learning_rate": "exponential", "growth": "liset", "evolve_every": 3},
+        {"random_state": np.random.RandomState(1), "max_iter": 5},
+    ],
+    ids=["default", "accuracy", "liset", "random_state"],
+)
+def test_all_samples_are_learned_for_as_many_epochs_as_were_best(parameters):
+    X, y, validation = digits()
+    clf = classifier(**{"learning_rate_init": 0.02, **deepcopy(parameters)}).fit(X, y)
+    best = best_epoch(clf)
+    # A whole training that a callback ends then, so that schedules are the same.
+    plain = classifier(**{"learning_rate_init": 0.02, **deepcopy(parameters)})
+    plain.set_params(early_stopping=False, n_iter_no_change=np.inf)
+    with pytest.MonkeyPatch.context() as patch:
+        ended_after(patch, best)
+        plain.fit(X, y)
+    assert plain.n_iter_ == best <= clf.n_iter_ == len(clf.history_)
+    np.testing.assert_array_equal(clf.predict_proba(X), plain.predict_proba(X))
+    assert not np.array_equal(
+        clf.predict_proba(X),
+        classifier(**deepcopy(parameters)).fit(X, y, **validation).predict_proba(X),
+    )
+
+
+def ended_after(patch, n_epochs):
+    """Let trainings end after so many epochs."""
+    record = SparseMLPClassifier._record
+
+    def recorded(self, entry):
+        record(self, entry)
+        self._run.training.finished |= self.n_iter_ == n_epochs
+
+    patch.setattr(SparseMLPClassifier, "_record", recorded)
+
+
+def test_the_second_training_has_the_rates_of_the_first(monkeypatch):
+    X, y, _ = digits()
+    rates, second = [], {"learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.1}
+    train = Training._train_epoch
+
+    def watched(self, *arguments):
+        entry = train(self, *arguments)
+        rates.append(entry["learning_rate"])
+        return entry
+
+    monkeypatch.setattr(Training, "_train_epoch", watched)
+    clf = classifier(**second, batch_size=16).fit(X, y)
+    n = clf.n_iter_
+    assert len(set(rates[:n])) > 1
+    assert rates[n:] == rates[: best_epoch(clf)]
+
+
+@pytest.fixture
+def best_of_a_part():
+    """The fit without its second training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SparseMLPClassifier, "_train_anew", lambda *_: None)
+        return classifier().fit(*digits()[:2])
+
+
+@pytest.mark.parametrize("epoch", [1, 7])
+def test_ctrl_c_in_the_second_training_restores_the_best_epoch(
+    monkeypatch, best_of_a_part, epoch
+):
+    X, y, _ = digits()
+    train, called = Training._train_epoch, []
+
+    def interrupted(self, *arguments):
+        called.append(self)
+        if sum(training is not called[0] for training in called) == epoch:
+            raise KeyboardInterrupt
+        return train(self, *arguments)
+
+    monkeypatch.setattr(Training, "_train_epoch", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted after"):
+        clf = classifier().fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), best_of_a_part.predict_proba(X))
+    assert clf.n_iter_ == best_of_a_part.n_iter_
+
+
+def test_a_second_training_that_diverges_restores_the_best_epoch(
+    monkeypatch, best_of_a_part
+):
+    X, y, _ = digits()
+    begun = SparseMLPClassifier._repeated_training
+
+    def ruinous(self, first, samples, rates):
+        return begun(self, first, samples, [1e300] * len(rates))
+
+    monkeypatch.setattr(SparseMLPClassifier, "_repeated_training", ruinous)
+    clf = classifier().fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), best_of_a_part.predict_proba(X))
+
+
+def test_training_that_goes_on_has_no_second_training(monkeypatch):
+    X, y, _ = digits()
+    clf = classifier(warm_start=True).fit(X, y)
+    monkeypatch.setattr(SparseMLPClassifier, "_repeated_training", None)
+    assert len(clf.fit(X, y).history_) > clf.n_iter_
 
 
 def test_patience_is_at_least_a_hundred_updates():

@@ -208,7 +208,8 @@ def test_early_stopping_keeps_a_network_of_the_selected_inputs(
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(150, 12)), rng.integers(3, size=150)
     record = recorder()
-    model = selecting(early_stopping=True, max_iter=30).set_callbacks(record).fit(X, y)
+    model = selecting(early_stopping=True, scoring="accuracy", max_iter=30)
+    model.set_callbacks(record).fit(X[:120], y[:120], X_val=X[120:], y_val=y[120:])
     scores = np.array(model.validation_scores_)
     # Inputs leave after the epochs 7 to 9.
     best = 10 + np.flatnonzero(scores[10:] == scores[10:].max())[-1]

@@ -266,7 +266,8 @@ def test_one_hidden_layer_may_be_given_as_a_number(mlp, binary, hidden_layer_siz
 def test_verbose_prints_a_line_per_epoch(mlp, binary, capsys):
     model = mlp(verbose=True, early_stopping=True, validation_fraction=0.3).fit(*binary)
     said = capsys.readouterr().out.splitlines()
-    full, *lines = [line for line in said if not line.startswith("Compiled")]
+    full, *lines, anew = [line for line in said if not line.startswith("Compiled")]
+    assert anew.startswith("Training anew on all samples, for ")
     assert full == "Layers [3] are full and keep their pattern."
     assert len(lines) == 4
     for line, record in zip(lines, model.history_, strict=True):
@@ -287,12 +288,11 @@ def test_early_stopping_restores_weights_and_pattern_of_the_best_epoch(
     model = mlp(
         early_stopping=True,
         scoring="accuracy",
-        validation_fraction=0.3,
         evolve_every=evolve_every,
         n_iter_no_change=5,
         max_iter=200,
     )
-    model.set_callbacks(record).fit(X, y)
+    model.set_callbacks(record).fit(X[:105], y[:105], X_val=X[105:], y_val=y[105:])
     best = best_epochs(model)
     assert max(best) < model.n_iter_ - 1 < 199
     assert any(same_network(model, record.epochs[epoch]) for epoch in best)
@@ -981,11 +981,13 @@ def test_overflow_in_partial_fit_can_be_recovered_from(mlp, multiclass):
 def test_interrupt_from_a_callback_keeps_the_epochs_done(
     mlp, recorder, multiclass, same_network, early_stopping
 ):
-    params = {"early_stopping": early_stopping, "validation_fraction": 0.3}
+    X, y = multiclass
+    params = {"early_stopping": early_stopping}
+    validation = {"X_val": X[::3], "y_val": y[::3]} if early_stopping else {}
     model = mlp(max_iter=9, **params).set_callbacks(recorder(interrupt_after=3))
     with pytest.warns(ConvergenceWarning, match="interrupted after 3 epochs"):
-        model.fit(*multiclass)
-    expected = mlp(max_iter=3, **params).fit(*multiclass)
+        model.fit(X, y, **validation)
+    expected = mlp(max_iter=3, **params).fit(X, y, **validation)
     assert same_network(model, expected)
     assert model.n_iter_ == 3
     assert losses(model) == losses(expected) == model.loss_curve_
