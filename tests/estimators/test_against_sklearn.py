@@ -67,6 +67,10 @@ def _equate(ours, reference, rng):
         ours.coefs_[layer].data[:] = coef.ravel()
         bias = rng.normal(scale=0.1, size=coef.shape[1])
         ours.intercepts_[layer][:] = reference.intercepts_[layer][:] = bias
+    if hasattr(ours, "target_scale_"):
+        # scikit-learn learns targets as they are.
+        ours.target_mean_[:], ours.target_scale_[:] = 0, 1
+        ours.target_range_ = ours.target_range_ + [[-1e6], [1e6]]
     ours.history_ = []
     reference.loss_curve_ = []
     reference.best_loss_ = np.inf
