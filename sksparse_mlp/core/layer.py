@@ -142,9 +142,9 @@ class SparseLayer:
                 f"A layer of shape {rows.shape} needs {rows.shape[1]} biases, got an "
                 f"array of shape {bias.shape}."
             )
-        indptr, indices, positions = _transposed(rows.indptr, rows.indices, bias.size)
-        weights = _take(rows.data, positions)
-        layer = cls(indptr, indices, weights, bias, rows.shape[0])
+        # SciPy's conversion needs no array of places, which would be the peak of memory.
+        columns = rows.tocsc()
+        layer = cls(columns.indptr, columns.indices, columns.data, bias, rows.shape[0])
         layer._by_input = rows.indptr, rows.indices, rows.data
         return layer
 
@@ -371,7 +371,10 @@ class SparseLayer:
     def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The pattern by input neurons: row ends, output neurons, places of the weights."""
         if self._transposed is None:
-            self._transposed = _transposed(self.indptr, self.indices, self.n_in)
+            indptr = np.empty(self.n_in + 1, self.indptr.dtype)
+            indices, positions = np.empty_like(self.indices), np.empty_like(self.indices)
+            kernels.transpose_pattern(self.indptr, self.indices, indptr, indices, positions)
+            self._transposed = indptr, indices, positions
         return self._transposed
 
     def drop_transposed(self) -> None:
@@ -414,16 +417,6 @@ def _random_pattern(
     indptr, indices = np.empty(n_out + 1, index_dtype), np.empty(size, index_dtype)
     kernels.split_positions(positions, n_in, indptr, indices)
     return indptr, indices
-
-
-def _transposed(
-    indptr: np.ndarray, indices: np.ndarray, n_columns: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pattern by columns: row ends, rows, and the places of the connections before."""
-    ends = np.empty(n_columns + 1, indptr.dtype)
-    rows, positions = np.empty_like(indices), np.empty_like(indices)
-    kernels.transpose_pattern(indptr, indices, ends, rows, positions)
-    return ends, rows, positions
 
 
 def _take(values: np.ndarray, places: np.ndarray) -> np.ndarray:
