@@ -306,9 +306,9 @@ from its checkpoint.
 Equal numbers of epochs everywhere ({epochs}), {n_seeds} seeds, the network and the
 cluster's estimator with their defaults but for what the table says, and no early stop; test
 accuracy in percent. Partitions are random parts of the training set. Each makes only its
-share of an epoch's updates, so that training is slower to converge where they are many; by
-default batches are smaller by the square root of their number, and the momentum over the
-rounds carries on what partitions agree in.
+share of an epoch's updates; by default batches are smaller by their number, so that the
+updates are as many as in one process, and the momentum over the rounds carries on what
+partitions agree in.
 
 {accuracy}
 

@@ -369,14 +369,18 @@ def test_small_or_few_partitions_are_said(distributed_mlp, data):
         distributed_mlp(n_rounds=1, n_partitions=8).fit(*data)
 
 
-@pytest.mark.parametrize(("n_partitions", "size"), [(2, 45), (4, 32), (3, 37)])
+@pytest.mark.parametrize(("n_partitions", "size"), [(2, 32), (4, 16), (3, 21), (16, 8)])
 def test_batches_are_smaller_where_partitions_are_many(
     distributed_mlp, data, n_partitions, size
 ):
     model = distributed_mlp(
-        n_rounds=1, n_partitions=n_partitions, estimator__batch_size="auto"
+        n_rounds=1,
+        n_partitions=n_partitions,
+        estimator__batch_size="auto",
+        estimator__alpha=0.64,
     )
     assert model.fit(*data).estimator_.batch_size == size
+    assert model.estimator_.alpha == pytest.approx(size / 100)
     assert model.estimator.batch_size == "auto"
 
 

@@ -37,8 +37,8 @@ from sksparse_mlp.distributed._partitions import (
 from sksparse_mlp.distributed._rounds import Rounds
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
-# With batch normalisation, a batch of one has no moments.
-SMALLEST_BATCH = 2
+# Smaller ones fill no vector.
+SMALLEST_BATCH = 8
 
 
 class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
@@ -151,8 +151,11 @@ class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
         """Set the batch size that was left to us; say what makes the partitions unwise."""
         n_partitions = len(partitions.numbers)
         if estimator.batch_size == "auto":
-            size = round(estimator._batch_size() / math.sqrt(n_partitions))
-            estimator.set_params(batch_size=max(size, SMALLEST_BATCH))
+            whole = estimator._batch_size()
+            size = max(round(whole / n_partitions), SMALLEST_BATCH)
+            # The penalty is one per batch: as many updates more have as much less of it.
+            alpha = estimator.alpha * size / whole
+            estimator.set_params(batch_size=size, alpha=alpha)
         if n_partitions < n_workers:
             warnings.warn(
                 f"{n_partitions} partitions leave {n_workers - n_partitions} of the "

@@ -52,8 +52,9 @@ class DaskSparseMLPClassifier(ClassifierMixin, BaseDaskSparseMLP):
     estimator : SparseMLPClassifier, default=None
         The network; it is cloned. None takes one with default parameters. Its `max_iter`
         is replaced by ``n_rounds * epochs_per_round``, over which its schedules of zeta
-        and of the learning rate are planned, and ``batch_size="auto"`` by its value over
-        the square root of the number of partitions. Its callbacks are not called.
+        and of the learning rate are planned. ``batch_size="auto"`` becomes its value over
+        the number of partitions, but at least 8, so that the updates are as many as in
+        one process, and `alpha` is divided by as much. Its callbacks are not called.
 
     n_rounds : int, default=20
         How often copies are sent out and averaged.
