@@ -70,7 +70,7 @@ def _equate(ours, reference, rng):
     if hasattr(ours, "target_scale_"):
         # scikit-learn learns targets as they are.
         ours.target_mean_[:], ours.target_scale_[:] = 0, 1
-        ours.target_range_ = ours.target_range_ + [[-1e6], [1e6]]
+        ours.target_range_ += np.array([[-1e6], [1e6]])
     ours.history_ = []
     reference.loss_curve_ = []
     reference.best_loss_ = np.inf
