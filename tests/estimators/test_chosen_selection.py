@@ -6,7 +6,12 @@ from scipy import sparse
 from sklearn.datasets import make_classification, make_regression
 from sklearn.preprocessing import StandardScaler
 
-from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor, SparseMLPSelector
+from sksparse_mlp import (
+    SparseMLPClassifier,
+    SparseMLPClassifierCV,
+    SparseMLPRegressor,
+    SparseMLPSelector,
+)
 
 
 @pytest.fixture
@@ -144,19 +149,15 @@ def test_scale_of_weights_changes_nothing(choosing, multiclass, same_network):
     assert same_network(models[0], models[2])
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_regressors_choose_whatever_the_scale_of_the_targets(scale):
-    X, y = make_regression(
-        400, 40, n_informative=4, shuffle=False, noise=1.0, random_state=0
-    )
-    y = scale * (y - y.mean()) / y.std()
-    model = SparseMLPRegressor(
-        (40, 20), epsilon=5, n_features_to_select="auto", max_iter=100, random_state=0
-    )
-    model.fit(X, y / scale if scale == 1.0 else y)
-    assert np.array_equal(model.support_, inputs_in_use(model))
-    if scale == 1.0:
-        assert {0, 1, 2, 3} <= set(np.flatnonzero(model.support_))
+def test_regressors_choose_among_their_features():
+    X, y = make_regression(400, 40, n_informative=4, shuffle=False, random_state=0)
+    y = (y - y.mean()) / y.std()
+    network = {"max_iter": 100, "learning_rate": "cosine", "learning_rate_init": 3e-3}
+    model = SparseMLPRegressor(**network, n_features_to_select="auto", random_state=0)
+    model.fit(X, y)
+    assert_selected(model)
+    assert {0, 1, 2, 3} <= set(np.flatnonzero(model.support_))
+    assert model.support_.sum() < 40
 
 
 def test_multilabel_targets(choosing, multiclass):
@@ -201,6 +202,37 @@ def test_selector_chooses(mlp, multiclass, same_network):
     network = mlp(max_iter=16, n_features_to_select="auto").fit(X, y)
     assert same_network(selector.estimator_, network)
     assert selector.transform(X).shape == (150, network.support_.sum())
+
+
+# --- ensembles --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_iter", [1, 3, 24])
+@pytest.mark.parametrize("wanted", ["auto", 4])
+def test_members_have_as_many_inputs_as_all_predict_best_with(
+    mlp, multiclass, wanted, max_iter
+):
+    X, y = multiclass
+    network = mlp(n_features_to_select=wanted, max_iter=max_iter)
+    model = SparseMLPClassifierCV(network, cv=3, refit=True, random_state=0).fit(X, y)
+    members = [*model.estimators_, model.best_estimator_]
+    sizes = {int(member.support_.sum()) for member in members}
+    assert len(sizes) == 1
+    assert wanted == "auto" or sizes == {4}
+    if max_iter == 24:
+        assert model.n_epochs_ > (12 if wanted == "auto" else 8)
+    for member in members:
+        assert not (inputs_in_use(member) & ~member.support_).any() or max_iter == 1
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_number_of_inputs_of_an_ensemble_is_searched(mlp, multiclass):
+    X, y = multiclass
+    grid = {"n_features_to_select": [None, 3, "auto"]}
+    model = SparseMLPClassifierCV(mlp(max_iter=24), grid, cv=3, random_state=0).fit(X, y)
+    scores = model.cv_results_["mean_test_score"]
+    assert np.isfinite(scores).all()
+    assert model.best_score_ == scores.max()
 
 
 # --- the penalty while inputs compete ---------------------------------------------------
