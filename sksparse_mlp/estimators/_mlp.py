@@ -29,8 +29,8 @@ from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
 from sksparse_mlp.estimators._input import in_reach, relative, validated
 from sksparse_mlp.estimators._predictor import finite_outputs
-from sksparse_mlp.estimators._summary import Summarised
 from sksparse_mlp.estimators._splitting import Splitting
+from sksparse_mlp.estimators._summary import Summarised
 from sksparse_mlp.estimators._transaction import Transactional, changes
 from sksparse_mlp.serialization._arrays import exported, imported
 
