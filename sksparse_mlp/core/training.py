@@ -221,6 +221,7 @@ class Training:
                     evolve(last)
                 self._begin_epoch(is_last=remaining == 0)
                 self._remember()
+                self._set_penalty(buffers.size, program)
                 last = self._train_epoch(samples, buffers, workers, evolve, program)
                 if self.diverged:
                     self._restore()
@@ -288,6 +289,11 @@ class Training:
         if not self.evolution.is_selecting:
             return self.alpha
         return max(self.alpha, COMPETING * batch_size * self.headroom)
+
+    def _set_penalty(self, batch_size: int, program: Program | None) -> None:
+        self._penalty = self._penalty_of(batch_size)
+        if program is not None:
+            program.take_alpha(self._penalty)
 
     def _look_back(self, samples: Samples, loss: float) -> None:
         """See how much the network has learned, for the penalty of the next epoch."""
@@ -359,9 +365,6 @@ class Training:
         record |= {"turnover": 0.0, "evolution_seconds": 0.0}
         samples = self._seen(samples)
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
-        self._penalty = self._penalty_of(buffers.size)
-        if program is not None:
-            program.take_alpha(self._penalty)
         if self.network.is_normed and rows.size % self.batch_size == 1:
             # A single sample has no moments to be normalised by.
             rows = rows[: max(rows.size - 1, 1)]
