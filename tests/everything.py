@@ -40,6 +40,7 @@ OTHERS = [
     {"batch_norm": True},
     {"dropout": 0.3, "evolve_every": 2},
     {"n_features_to_select": 3},
+    {"n_features_to_select": "auto"},
     {"early_stopping": True, "validation_fraction": 0.3},
     {"solver": "sgd", "nesterovs_momentum": False},
 ]

@@ -91,7 +91,9 @@ PARAMETERS = {
     "gamma": st.sampled_from([-1e6, 0, 2.0]),
     "evolve_every": st.just("epoch") | st.integers(1, 5),
     "evolve_until": st.sampled_from([1e-9, 0.5, 1]),
-    "n_features_to_select": st.none() | st.integers(1, 4) | st.sampled_from([0.3, 1.0]),
+    "n_features_to_select": st.none()
+    | st.integers(1, 4)
+    | st.sampled_from([0.3, 1.0, "auto"]),
     "pruning": st.none()
     | names_and(
         PRUNINGS,
@@ -735,6 +737,9 @@ def assert_counts(model):
         assert all(record["n_grown"] == record["n_pruned"] for record in model.history_)
     if model.n_features_to_select is not None:
         wanted = model.n_features_to_select
+        if wanted == "auto":
+            assert 1 <= model.support_.sum() <= pairs[0][0]
+            return
         n_selected = wanted if isinstance(wanted, int) else round(wanted * pairs[0][0])
         assert model.support_.sum() == n_selected
 

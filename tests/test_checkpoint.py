@@ -114,6 +114,11 @@ WAYS = {
     "by epoch": {"activation": GAReLU(update="epoch")},
     "srelu": {"activation": ["srelu", "relu"], "solver": "sgd"},
     "selection": {"n_features_to_select": 5, "max_iter": 12},
+    "chosen selection": {"n_features_to_select": "auto", "max_iter": 12},
+    "chosen by updates": {
+        "n_features_to_select": "auto", "evolve_every": 2, "early_stopping": True,
+        "pruning": "importance", "batch_norm": True,
+    },
     "selection by updates": {"n_features_to_select": 5, "evolve_every": 2},
     "pruning": {"pruning": "importance", "epsilon": 2},
     "pruning and selection": {

@@ -789,6 +789,10 @@ def test_labels_that_cannot_be_trained_on(distributed_mlp, arrays):
         ({"estimator": "mlp"}, "'estimator' parameter"),
         ({"estimator__zeta": 2}, "'zeta' parameter"),
         ({"estimator__early_stopping": True}, "early_stopping=True is not available"),
+        (
+            {"estimator__n_features_to_select": "auto"},
+            "n_features_to_select=.auto. is not available",
+        ),
         ({"checkpoint": "no/such/folder/file"}, "there is no folder"),
     ],
 )

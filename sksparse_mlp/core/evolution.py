@@ -1,5 +1,6 @@
 """When and how a network's topology changes while it trains."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from sksparse_mlp.core.sampling import stream_from
 # that remain are settled. Before the beginning initial weights tell more of an input's
 # strength than what was learned (``python -m benchmarks.literature selection``).
 SELECTION_START, SELECTION_END = 0.25, 0.35
+# After which all but one have left, where validation samples choose the number.
+PATH_END = 0.5
 
 
 @dataclass
@@ -37,6 +40,9 @@ class Evolution:
         Share of the epochs in which the topology evolves.
     n_inputs : int or None
         Number of input neurons to select.
+    chooses : bool
+        Whether validation samples choose that number: input neurons then leave until
+        `n_inputs` are left, and those come back with which the loss was lowest.
     rng : numpy.random.Generator
     epoch : int
         The current epoch, from 0.
@@ -48,6 +54,10 @@ class Evolution:
         Sorted indices of the neurons in the network, input layer first.
     n_connections : list of int
         What each layer is to have.
+    lowest : float
+        Loss of validation samples, the lowest so far of those that choose.
+    chosen : ndarray or None
+        The input neurons in the network then.
     """
 
     growth: Any
@@ -58,11 +68,14 @@ class Evolution:
     until: float
     n_inputs: int | None
     rng: np.random.Generator
+    chooses: bool = False
     epoch: int = 0
     zeta: float = 0.0
     record: dict[str, Any] = field(default_factory=dict, repr=False)
     alive: list[np.ndarray] = field(default_factory=list)
     n_connections: list[int] = field(default_factory=list)
+    lowest: float = math.inf
+    chosen: np.ndarray | None = None
     _pruned_in: int = -1
     # Of the class: a search or an ensemble has many networks that are all full.
     has_said_full: ClassVar[bool] = False
@@ -91,13 +104,24 @@ class Evolution:
             "rng": self.rng.bit_generator.state,
             "alive": list(self.alive),
             "n_connections": list(self.n_connections),
+            "choice": self._choice(),
         }
+
+    def _choice(self) -> dict[str, Any] | None:
+        if not self.chooses and self.chosen is None:
+            return None
+        return {"open": self.chooses, "lowest": self.lowest, "inputs": self.chosen}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Continue from the state of another evolution."""
         self.rng = stream_from(state["rng"])
         self.alive = list(state["alive"])
         self.n_connections = list(state["n_connections"])
+        choice = state.get("choice")
+        if self.chooses and choice is not None:
+            self.lowest, self.chosen = choice["lowest"], choice["inputs"]
+            if not choice["open"]:
+                self._settle()
 
     def growth_of(self, depth: int) -> Any:
         """The growth rule of a layer."""
@@ -135,14 +159,41 @@ class Evolution:
     @property
     def is_selecting(self) -> bool:
         """Whether input neurons are still to leave."""
-        return self.n_inputs is not None and self.alive[0].size > self.n_inputs
+        wanted = self.n_inputs
+        return self.chooses or (wanted is not None and self.alive[0].size > wanted)
+
+    def note(self, loss: float) -> bool:
+        """Take note of the loss of samples that choose; return whether it is the lowest."""
+        is_lowest = self.chooses and loss < self.lowest
+        if is_lowest:
+            self.lowest, self.chosen = loss, self.alive[0]
+        return is_lowest
+
+    @property
+    def is_choice_due(self) -> bool:
+        """Whether it is time to go back to the input neurons of the lowest loss."""
+        return self.chooses and self._rest() == 0
+
+    def choose(self, network: Network) -> None:
+        """Select the input neurons of the lowest loss, which the network already has."""
+        if self.chosen is not None:
+            self.alive[0] = self.chosen
+        self._settle()
+        for depth in range(len(network.layers)):
+            self._drop_dead(network, depth)
+
+    def _settle(self) -> None:
+        self.n_inputs, self.chooses = self.alive[0].size, False
 
     def selected_inputs(self, network: Network) -> np.ndarray | None:
         """Mask of the selected input neurons, the strongest while others are left."""
         if self.n_inputs is None:
             return None
         mask = np.zeros(network.sizes[0], dtype=bool)
-        mask[self._strongest_inputs(network, self.n_inputs)] = True
+        if self.chooses:
+            mask[self.alive[0] if self.chosen is None else self.chosen] = True
+        else:
+            mask[self._strongest_inputs(network, self.n_inputs)] = True
         return mask
 
     def _strongest_inputs(self, network: Network, n_inputs: int) -> np.ndarray:
@@ -205,13 +256,20 @@ class Evolution:
         """Let the weakest input neurons leave; their connections will move."""
         if self.n_inputs is None or not self.is_selecting:
             return 0
-        n_in = network.sizes[0]
-        end = int(min(SELECTION_END, self.until) * self.n_epochs)
-        start = min(int(SELECTION_START * self.n_epochs), end - 1)
-        rest = min(max((end - self.epoch - 1) / (end - start), 0.0), 1.0)
-        n_alive = self.n_inputs + round((n_in - self.n_inputs) * rest**3)
+        n_in, rest = network.sizes[0], self._rest()
+        if self.chooses:
+            n_alive = round(n_in**rest)
+        else:
+            n_alive = self.n_inputs + round((n_in - self.n_inputs) * rest**3)
         self.alive[0] = self._strongest_inputs(network, n_alive)
         return self._drop_dead(network, 0)
+
+    def _rest(self) -> float:
+        """The share of the epochs in which input neurons leave that is still to come."""
+        last = PATH_END if self.chooses else SELECTION_END
+        end = int(min(last, self.until) * self.n_epochs)
+        start = min(int(SELECTION_START * self.n_epochs), end - 1)
+        return min(max((end - self.epoch - 1) / (end - start), 0.0), 1.0)
 
     def _prune_neurons(self, network: Network) -> int:
         """Let weak hidden neurons leave, and with them their connections."""

@@ -81,6 +81,15 @@ class Hidden:
         norm = None if self.norm is None else self.norm.copy()
         return Hidden(self.activation, self.parameters.copy(), self.n_neurons, norm)
 
+    def become(self, other: "Hidden") -> None:
+        """Take over the parameters of another one in place, and forget the slots."""
+        self.parameters[...] = other.parameters
+        if self.norm is not None and other.norm is not None:
+            for name, array in vars(self.norm).items():
+                array[...] = getattr(other.norm, name)
+        for slots in self.slots:
+            slots[...] = 0
+
     def part(self, kept: np.ndarray) -> "Hidden":
         """The same for some of the neurons, given by a mask of shape (n_neurons,)."""
         per_neuron = self.parameters.shape[1] == self.n_neurons

@@ -166,6 +166,14 @@ class SparseLayer:
             self.indptr, self.indices, self.weights.copy(), self.bias.copy(), self.n_in
         )
 
+    def become(self, other: "SparseLayer") -> None:
+        """Take over pattern, weights and biases of a layer that is used no more."""
+        self._by_input = None
+        self.slots = []
+        self.weights = other.weights
+        self.bias[...] = other.bias
+        self._set_pattern(other.indptr, other.indices)
+
     @property
     def n_connections(self) -> int:
         return self.indices.size

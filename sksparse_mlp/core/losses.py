@@ -51,6 +51,13 @@ class CrossEntropy:
     constants = 0.0, 0.0
     unit = 1.0
 
+    @staticmethod
+    def baseline(y: np.ndarray, weights: np.ndarray) -> float:
+        """Mean loss where every prediction is the shares of the classes."""
+        shares = np.bincount(y, weights) / weights.sum(dtype=np.float64)
+        shares = shares.clip(0, 1)
+        return float(special.entr(shares).sum())
+
     @classmethod
     def predictions(cls, logits: np.ndarray) -> np.ndarray:
         """What losses are of: class probabilities."""
@@ -138,6 +145,12 @@ class MultilabelCrossEntropy(CrossEntropy):
     value_and_gradient = staticmethod(kernels.logistic_cross_entropy)
 
     @staticmethod
+    def baseline(y: np.ndarray, weights: np.ndarray) -> float:
+        """Mean loss where every prediction is the shares of the labels."""
+        shares = np.average(y, axis=0, weights=weights.astype(np.float64)).clip(0, 1)
+        return float((special.entr(shares) + special.entr(1 - shares)).sum())
+
+    @staticmethod
     def seen_of(y: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """The probability that each label is as it is."""
         return np.where(y == 1, probabilities, 1 - probabilities)
@@ -188,6 +201,11 @@ class TargetLoss:
         return clipped
 
     predict = predictions
+
+    def baseline(self, y: np.ndarray, weights: np.ndarray) -> float:
+        """Mean loss where every output is zero, which stands for the centre of targets."""
+        losses = self.losses_of(y, self.predictions(np.zeros_like(y)))
+        return float(np.average(losses, weights=weights.astype(np.float64)))
 
     @staticmethod
     def seen_of(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -177,6 +177,17 @@ class Network:
         layers = [layer.copy() for layer in self.layers]
         return Network(layers, [unit.copy() for unit in self.hidden], self.loss)
 
+    def become(self, other: "Network") -> None:
+        """Take over another network's patterns and parameters, without any slots.
+
+        Arrays of biases and of hidden units stay in their places, which compiled updates
+        know.
+        """
+        for layer, like in zip(self.layers, other.layers, strict=True):
+            layer.become(like)
+        for unit, twin in zip(self.hidden, other.hidden, strict=True):
+            unit.become(twin)
+
     def add_slots(self, n_slots: int) -> None:
         """Give the optimizer its slots where there are none."""
         for part in self._parts():

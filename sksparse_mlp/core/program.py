@@ -105,6 +105,10 @@ class Program:
         )
         return cls(network, buffers, samples, optimizer, alpha, dropout) if known else None
 
+    def take_alpha(self, alpha: float) -> None:
+        """Go on with another strength of the penalty."""
+        self._plan["alpha"] = alpha
+
     def n_updates_of_a_call(self) -> int:
         """How many updates to ask for at a time."""
         work = 3 * self._network.work(self._buffers.size)

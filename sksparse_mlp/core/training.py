@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -25,6 +25,10 @@ from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.sampling import stream_from
 from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.workers import Member, Workers
+
+# Strength of the L2 penalty while inputs compete, as a share of what the network has
+# learned (``python -m benchmarks.literature selection``).
+COMPETING = 0.2
 
 
 @dataclass
@@ -76,7 +80,8 @@ class Training:
     optimizer, learning_rate : members of their families in this package
     evolution : Evolution
     alpha : float
-        Strength of the L2 penalty.
+        Strength of the L2 penalty, at least: while inputs compete it is as strong as the
+        network can bear, by `headroom`.
     dropout : float
         Share of hidden outputs set to zero.
     batch_size, n_epochs : int
@@ -95,6 +100,11 @@ class Training:
         Score of the predictions for the validation samples; None takes their loss.
     compiles : bool
         Whether updates are one compiled call where that is possible.
+    held_out : ndarray or None
+        Rows of the samples from which nothing is learned before the number of inputs is
+        chosen.
+    headroom : float
+        How far below the `baseline` the data loss of the last epoch was, if it was.
     epoch, n_updates, n_seen : int
         Epochs, updates and samples so far.
     diverged, finished : bool
@@ -123,6 +133,8 @@ class Training:
     stops_early: bool = True
     criterion: Callable[[np.ndarray], float] | None = None
     compiles: bool = True
+    held_out: np.ndarray | None = None
+    headroom: float = 0.0
     epoch: int = 0
     n_updates: int = 0
     n_seen: int = 0
@@ -131,6 +143,7 @@ class Training:
     best: Network | None = field(default=None, repr=False)
     best_epoch: int = 0
     seeds: list[list[int]] = field(default_factory=list)
+    _penalty: float = 0.0
     _skips: Skips | None = None
     _last: Network | None = field(default=None, repr=False)
 
@@ -150,6 +163,7 @@ class Training:
             "epoch": self.epoch,
             "n_updates": self.n_updates,
             "n_seen": self.n_seen,
+            "headroom": self.headroom,
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -171,6 +185,7 @@ class Training:
         self.data_rng = stream_from(state["data_rng"])
         self.epoch, self.n_updates = state["epoch"], state["n_updates"]
         self.n_seen = state["n_seen"]
+        self.headroom = state.get("headroom", 0.0)
 
     def run(
         self,
@@ -190,6 +205,8 @@ class Training:
         When a loss or a weight is no longer finite, the network is set back to the
         beginning of the epoch and ``diverged`` is set; an interrupt sets it back too.
         With ``validation``, the network ends as it was at its best validation score.
+        While evolution chooses the number of inputs, `best` is the network of the lowest
+        loss of these samples.
         """
         self.diverged = self.finished = False
         buffers = self.network.buffers(
@@ -210,6 +227,7 @@ class Training:
                     evolve(last)
                 self._begin_epoch(is_last=remaining == 0)
                 self._remember()
+                self._set_penalty(buffers.size, program)
                 last = self._train_epoch(samples, buffers, workers, evolve, program)
                 if self.diverged:
                     self._restore()
@@ -221,11 +239,15 @@ class Training:
                     some = observed(samples, self.batch_size)
                     flow = gradient_flow(self.network, some, buffers, workers)
                     last["effective_gradient_flow"] = float(flow.mean())
-                progress = self._judge(last, samples, validation, workers)
+                judges = self.held_out is None or self.evolution.chooses
+                judging = validation if judges else None
+                progress = self._judge(last, samples, judging, workers)
+                if self.evolution.note(last.get("validation_loss", math.inf)):
+                    self.best = self.network.copy()
                 # While inputs leave, neither the best network nor a plateau is known.
                 settled = not self.evolution.is_selecting
                 is_best = settled and self.patience.update(progress)
-                if is_best and validation is not None and self.stops_early:
+                if is_best and judging is not None and self.stops_early:
                     self.best, self.best_epoch = self.network.copy(), self.epoch
                 plateau = self.patience.is_exhausted() and self.learning_rate.on_plateau()
                 self.finished = plateau or remaining == 0
@@ -239,6 +261,8 @@ class Training:
             self._last = None
             if self.best is not None:
                 self.network, self.best = self.best, None
+                if self.evolution.chooses:
+                    self.evolution.choose(self.network)
 
     def _remember(self) -> None:
         """Keep a copy of the network, as it is sound."""
@@ -260,6 +284,37 @@ class Training:
             self._skips = None
         elif self._skips is None:
             self._skips = self._new_skips()
+
+    def _penalty_of(self, batch_size: int) -> float:
+        """Strength of the L2 penalty in this epoch.
+
+        What competing inputs are told apart by is how much of their weights survives. A
+        penalty that grows with what the network has learned takes most of the rest away,
+        and cannot take everything: where nothing is learned, there is none.
+        """
+        if not self.evolution.is_selecting:
+            return self.alpha
+        return max(self.alpha, COMPETING * batch_size * self.headroom)
+
+    def _set_penalty(self, batch_size: int, program: Program | None) -> None:
+        self._penalty = self._penalty_of(batch_size)
+        if program is not None:
+            program.take_alpha(self._penalty)
+
+    def _look_back(self, samples: Samples, loss: float) -> None:
+        """See how much the network has learned, for the penalty of the next epoch."""
+        if not self.evolution.is_selecting:
+            return
+        rows = samples.rows
+        baseline = self.network.loss.baseline(samples.y[rows], samples.weights[rows])
+        self.headroom = max(0.0, baseline - loss) if math.isfinite(loss) else 0.0
+
+    def _seen(self, samples: Samples) -> Samples:
+        """Those of the samples from which the network learns now."""
+        if self.held_out is None or not self.evolution.chooses:
+            return samples
+        rows = samples.rows[~np.isin(samples.rows, self.held_out)]
+        return replace(samples, rows=rows)
 
     def _new_skips(self) -> Skips:
         """Shortcuts beside the layers whose growth rules learn from them."""
@@ -314,6 +369,7 @@ class Training:
         record: dict[str, Any] = {"epoch": self.epoch, "loss": math.nan}
         record |= {"zeta": self.evolution.zeta, "n_pruned": 0, "n_grown": 0}
         record |= {"turnover": 0.0, "evolution_seconds": 0.0}
+        samples = self._seen(samples)
         rows = self.data_rng.permutation(samples.rows) if self.shuffle else samples.rows
         if self.network.is_normed and rows.size % self.batch_size == 1:
             # A single sample has no moments to be normalised by.
@@ -355,6 +411,7 @@ class Training:
         scale = self.network.loss.unit
         record["loss"] = scale * (loss / rows.size)
         record["data_loss"] = scale * ((loss - penalty) / rows.size)
+        self._look_back(samples, (loss - penalty) / rows.size)
         record |= {"learning_rate": rate, "slopes": self.network.slopes()}
         record |= {"n_connections": self.network.n_connections}
         record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}
@@ -397,7 +454,7 @@ class Training:
         network.prepare()
         workers.run(update, 3 * network.work(batch.size))
         with np.errstate(over="ignore", invalid="ignore"):
-            penalty = 0.5 * self.alpha * kernels.sum_in_order(squares)
+            penalty = 0.5 * self._penalty * kernels.sum_in_order(squares)
             loss = float(kernels.sum_in_order(batch.losses) + penalty)
         if not math.isfinite(loss):
             return math.nan, math.nan
@@ -413,7 +470,7 @@ class Training:
 
     def _sum_squares(self, squares: np.ndarray, member: Member) -> None:
         """Enter the sums of squares of this thread's layers, for the penalty."""
-        if self.alpha == 0:
+        if self._penalty == 0:
             return
         for depth in range(member.rank, squares.size, member.n_threads):
             squares[depth] = kernels.sum_of_squares(self.network.layers[depth].weights)
@@ -423,7 +480,7 @@ class Training:
         for depth, layer in enumerate(self.network.layers):
             step = self.optimizer.step(
                 layer, batch.inputs(depth), batch.dz[depth],
-                rate, self.n_updates + 1, self.alpha, scale,
+                rate, self.n_updates + 1, self._penalty, scale,
             )  # fmt: skip
             step(*member.part(layer.shares(member.n_threads)))
 
@@ -449,7 +506,9 @@ class Training:
     ) -> None:
         """Evolve the topology and enter the turnover in the record."""
         started = time.perf_counter()
-        signal = self._signal(samples, buffers, workers)
+        if self.evolution.is_choice_due:
+            self._choose()
+        signal = self._signal(self._seen(samples), buffers, workers)
         n_pruned, n_grown = self.evolution.evolve(self.network, signal)
         if self._skips is not None:
             self._skips = self._new_skips()
@@ -457,6 +516,14 @@ class Training:
         record["n_grown"] += n_grown
         record["turnover"] += n_grown / max(self.network.n_connections, 1)
         record["evolution_seconds"] += time.perf_counter() - started
+
+    def _choose(self) -> None:
+        """Go back to the network of the lowest loss of the samples that choose."""
+        if self.best is not None:
+            self.network.become(self.best)
+            self.network.add_slots(self.optimizer.n_slots)
+            self.best = None
+        self.evolution.choose(self.network)
 
     def _signal(
         self, samples: Samples, buffers: Batch, workers: Workers

@@ -143,6 +143,11 @@ class BaseDaskSparseMLP(BaseEstimator, metaclass=ABCMeta):
                 "set is common to all partitions. Set early_stopping=False; "
                 "n_iter_no_change and tol act on the mean loss."
             )
+        if estimator.n_features_to_select == "auto":
+            raise ValueError(
+                "n_features_to_select='auto' is not available on a cluster, where no "
+                "validation set is common to all partitions. Give a number of features."
+            )
         if self.checkpoint is not None:
             check_writable(checked_place(Path(self.checkpoint).absolute()))
         return estimator

@@ -112,6 +112,7 @@ class Assembly(Parameters, ABC):
     n_features_in_: int
     coefs_: list[csr_array]
     intercepts_: list[np.ndarray]
+    support_: np.ndarray
     activation_parameters_: list[np.ndarray]
     batch_norms_: list[dict[str, np.ndarray] | None]
 
@@ -376,7 +377,7 @@ class Assembly(Parameters, ABC):
             learning_rate=LEARNING_RATES[self.learning_rate](
                 self.learning_rate_init, self.power_t
             ),
-            evolution=self._evolution(topology_rng),
+            evolution=self._evolution(topology_rng, continued=continued),
             alpha=self.alpha,
             dropout=self.dropout,
             batch_size=self._batch_size(),
@@ -415,7 +416,7 @@ class Assembly(Parameters, ABC):
             )
         return self.record
 
-    def _evolution(self, rng: np.random.Generator) -> Evolution:
+    def _evolution(self, rng: np.random.Generator, *, continued: bool) -> Evolution:
         pruning = self.pruning
         return Evolution(
             growth=self._growth(),
@@ -424,9 +425,14 @@ class Assembly(Parameters, ABC):
             n_epochs=self._n_epochs,
             every=None if self.evolve_every == "epoch" else int(self.evolve_every),
             until=self.evolve_until,
-            n_inputs=self._n_features_to_select(),
+            n_inputs=self._n_features_to_select(continued=continued),
             rng=rng,
+            chooses=self.n_features_to_select == "auto" and not self._has_chosen(continued),
         )
+
+    def _has_chosen(self, continued: bool) -> bool:
+        """Whether training goes on with features that were selected before."""
+        return continued and hasattr(self, "support_")
 
     def _growth(self) -> Growth | list[Growth]:
         """The growth rule, or one for each layer of connections."""
@@ -443,16 +449,22 @@ class Assembly(Parameters, ABC):
                 )
         return [member_of(GROWTHS, member, gamma=self.gamma) for member in members]
 
-    def _n_features_to_select(self) -> int | None:
-        """The number of features to select, None for no selection."""
+    def _n_features_to_select(self, *, continued: bool) -> int | None:
+        """The number of features to select, None for no selection.
+
+        Where it is still to be chosen, the fewest that there may be.
+        """
         wanted, n_features = self.n_features_to_select, self.n_features_in_
         if wanted is None:
             return None
+        if isinstance(wanted, str):
+            chosen = self._has_chosen(continued)
+            return int(np.count_nonzero(self.support_)) if chosen else 1
         n_selected = wanted if isinstance(wanted, Integral) else round(wanted * n_features)
         if isinstance(wanted, bool) or not 1 <= n_selected <= n_features:
             raise ValueError(
                 f"n_features_to_select={wanted!r} selects {n_selected} of n_features = "
-                f"{n_features}; give a number from 1 to {n_features}, or a share of the "
-                "features in (0, 1]."
+                f"{n_features}; give a number from 1 to {n_features}, a share of the "
+                "features in (0, 1], or 'auto'."
             )
         return int(n_selected)

@@ -114,7 +114,7 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         gamma: float = 0.0,
         evolve_every: str | int = "epoch",
         evolve_until: float = 1.0,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         pruning: str | ImportancePruning | None = None,
         init: str | Initializer = "auto",
         solver: str = "adam",
@@ -503,6 +503,15 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         if any(np.unique(part.y[part.rows]).size < n_classes for part in parts):
             raise error
         return parts
+
+    def _strata(self, samples: Samples, n_validation: int) -> np.ndarray | None:
+        codes: np.ndarray = samples.y[samples.rows]
+        if self.multilabel_:
+            return None
+        counts = np.bincount(codes)
+        counts = counts[counts > 0]
+        has_room = min(n_validation, codes.size - n_validation) >= counts.size
+        return codes if has_room and counts.min() >= 2 else None
 
 
 def _check_listed(classes: Any) -> None:

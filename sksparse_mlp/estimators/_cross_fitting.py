@@ -121,7 +121,11 @@ class Task:
             return {}
         nothing = np.empty(0, np.intp)
         fold = self._samples.rows, nothing
-        member = self._member(winner.parameters, fold, self._seeds[-1])
+        parameters, first = winner.parameters, winner.members[0].estimator
+        if first.n_features_to_select == "auto":
+            n_selected = int(np.count_nonzero(first.support_))
+            parameters = parameters | {"n_features_to_select": n_selected}
+        member = self._member(parameters, fold, self._seeds[-1])
         member.advance(winner.best_epoch)
         member.keep()
         return {"best_estimator_": member.publish()}

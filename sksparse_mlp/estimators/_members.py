@@ -39,7 +39,9 @@ class Member:
         self.estimator = estimator
         self.left_out = left_out
         self._X, self._workers = samples.X, workers
-        run = estimator._prepare_fit(replace(samples, rows=train), continued=False)
+        run = estimator._prepare_fit(
+            replace(samples, rows=train), continued=False, is_judged=True
+        )
         self._n_rows, self._training = run.samples.rows.size, run.training
         # Training ends with what all members lose together, and not with this one's loss.
         self._training.patience = Patience(math.inf, 0)
@@ -62,6 +64,16 @@ class Member:
         finished: bool = self._training.finished
         return finished
 
+    @property
+    def is_selecting(self) -> bool:
+        """Whether input neurons are still to leave in epochs to come."""
+        return self._training.evolution.is_selecting and not self.finished
+
+    def note(self, loss: float) -> None:
+        """Take note of how good all members are with as many inputs as now."""
+        if self._training.evolution.note(loss):
+            self._training.best = self._training.network.copy()
+
     def advance(self, n_epochs: int) -> np.ndarray:
         """Train for up to so many epochs; return predictions for the rows left out."""
         for record in islice(self._epochs, n_epochs):
@@ -73,6 +85,8 @@ class Member:
 
     def keep(self) -> None:
         """Remember the network as it is."""
+        # Where the last epoch is trained before the inputs are chosen, it chooses.
+        self.note(-math.inf)
         self._kept = self._training.network.copy(), self.estimator.n_iter_
 
     def publish(self) -> Any:
@@ -101,6 +115,7 @@ class Team:
         ``epoch``, ``score`` and ``share`` of each verdict.
     best : Verdict
     best_epoch : int
+    latest : Verdict
     predictions : ndarray of shape (n_samples, n_outputs)
         What that verdict is about, the networks' alone.
     """
@@ -111,6 +126,7 @@ class Team:
     curve: list[dict[str, Any]] = field(default_factory=list)
     best: Verdict = field(default_factory=lambda: Verdict(-math.inf, -math.inf, 1.0))
     best_epoch: int = 0
+    latest: Verdict = field(default_factory=lambda: Verdict(-math.inf, -math.inf, 1.0))
     predictions: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @property
@@ -122,12 +138,28 @@ class Team:
         """Whether its members are done; if one diverges, all are."""
         return any(member.finished for member in self.members)
 
+    @property
+    def is_selecting(self) -> bool:
+        """Whether input neurons of its members are still to leave."""
+        return any(member.is_selecting for member in self.members)
+
+    @property
+    def standing(self) -> Verdict:
+        """What it is compared with others by: its best verdict, if there is one."""
+        return self.best if self.best_epoch else self.latest
+
     def take(self, predictions: np.ndarray, verdict: Verdict, n_epochs: int) -> None:
         """Take note of predictions after so many more epochs and the verdict on them."""
         self.epoch += n_epochs
         self.curve.append(
             {"epoch": self.epoch, "score": verdict.score, "share": verdict.share}
         )
+        self.latest = verdict
+        if self.is_selecting:
+            # Neither the best epoch nor a plateau is known while inputs leave.
+            for member in self.members:
+                member.note(-verdict.alone)
+            return
         if (verdict.score, verdict.alone) > (self.best.score, self.best.alone):
             self.best, self.best_epoch = verdict, self.epoch
             self.predictions = predictions

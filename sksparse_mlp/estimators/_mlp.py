@@ -6,14 +6,12 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp._sklearn import (
@@ -31,6 +29,7 @@ from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
 from sksparse_mlp.estimators._input import in_reach, relative, validated
 from sksparse_mlp.estimators._predictor import finite_outputs
+from sksparse_mlp.estimators._splitting import Splitting
 from sksparse_mlp.estimators._summary import Summarised
 from sksparse_mlp.estimators._transaction import Transactional, changes
 from sksparse_mlp.serialization._arrays import exported, imported
@@ -40,7 +39,7 @@ MIN_UPDATES = 100
 
 
 class BaseSparseMLP(
-    Summarised, Assembly, Transactional, CallbackSupportMixin, BaseEstimator
+    Summarised, Splitting, Assembly, Transactional, CallbackSupportMixin, BaseEstimator
 ):
     """What sparse multilayer perceptrons share, whatever their targets are.
 
@@ -279,47 +278,31 @@ class BaseSparseMLP(
         """The samples' weights; a subclass may change them by their targets."""
         return weights
 
-    def _split(self, samples: Samples, rng: np.random.Generator) -> tuple[Samples, ...]:
-        """Training and validation parts, of at least two samples each."""
-        n_samples = samples.rows.size
-        n_validation = math.ceil(self.validation_fraction * n_samples)
-        if min(n_validation, n_samples - n_validation) < 2:
-            raise ValueError(
-                "early_stopping needs two samples or more in its training and in its "
-                f"validation part: validation_fraction={self.validation_fraction} of "
-                f"{n_samples} samples makes {n_validation}. Change validation_fraction, "
-                "give more samples, or set early_stopping=False."
-            )
-        return self._parts(samples, n_validation, rng)
-
-    def _parts(
+    def _prepare_fit(
         self,
         samples: Samples,
-        n_validation: int,
-        rng: np.random.Generator,
-        labels: np.ndarray | None = None,
-    ) -> tuple[Samples, ...]:
-        """Both parts of the samples, stratified by ``labels`` of the rows, if given."""
-        parts = train_test_split(
-            samples.rows,
-            test_size=n_validation,
-            stratify=labels,
-            random_state=int(rng.integers(2**31)),
-        )
-        return tuple(replace(samples, rows=part) for part in parts)
-
-    def _prepare_fit(
-        self, samples: Samples, validation: Samples | None = None, *, continued: bool
+        validation: Samples | None = None,
+        *,
+        continued: bool,
+        is_judged: bool = False,
     ) -> Run:
-        """Training, with samples to train on and to validate with."""
+        """Training, with samples to train on and to validate with.
+
+        Where others judge the network, no samples are set apart.
+        """
         run = Run(self._begin(samples, continued=continued), samples, samples, validation)
         counts = samples.as_counts(run.training.batch_size)
         if self.shuffle and counts is not None:
             # One batch holds everything, so that order and repetition mean nothing.
             run.samples = samples.repeated(counts)
         if self.early_stopping and validation is None:
-            run.whole = None if continued else run.samples
+            # Without samples apart, nothing would choose the number of inputs.
+            judged_only = continued or run.training.evolution.chooses
+            run.whole = None if judged_only else run.samples
             run.samples, run.validation = self._split(run.samples, run.training.data_rng)
+        elif run.training.evolution.chooses and validation is None and not is_judged:
+            run.validation = self._held_out(run.samples, run.training.data_rng)
+            run.training.held_out = run.validation.rows
         self._prepare_validation(run)
         if self.history_:
             run.training.n_seen = getattr(self, "_n_seen", 0)
@@ -354,6 +337,11 @@ class BaseSparseMLP(
         """Training that continues where the previous partial_fit stopped."""
         continued = hasattr(self, "coefs_")
         training = self._begin(samples, continued=continued)
+        if training.evolution.chooses:
+            raise ValueError(
+                "n_features_to_select='auto' needs validation samples, which partial_fit "
+                "has not. Give a number of features, or begin with fit."
+            )
         if hasattr(self, "_training"):
             self._say_what_is_kept(SEEDING)
             training.resume(self._training)

@@ -135,7 +135,7 @@ class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, BaseSparseMLP):
         gamma: float = 0.0,
         evolve_every: str | int = "epoch",
         evolve_until: float = 1.0,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         pruning: str | ImportancePruning | None = None,
         init: str | Initializer = "auto",
         solver: str = "adam",

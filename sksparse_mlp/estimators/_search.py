@@ -42,6 +42,8 @@ class Patience:
     n_updates: int
 
     def is_exhausted(self, team: Team) -> bool:
+        if team.is_selecting:
+            return False
         n_epochs = team.epoch - team.best_epoch
         n_updates = n_epochs * team.updates_per_epoch
         return n_epochs > self.n_epochs and n_updates >= self.n_updates
@@ -115,7 +117,9 @@ class Search:
         while self._rungs and epoch >= self._rungs[0]:
             self._rungs.pop(0)
             n_best = math.ceil(len(going_on) / FACTOR)
-            going_on = sorted(going_on, key=lambda team: team.best, reverse=True)[:n_best]
+            going_on = sorted(going_on, key=lambda team: team.standing, reverse=True)[
+                :n_best
+            ]
         self._running = [team for team in self._running if team in going_on]
 
     def _is_done(self, team: Team) -> bool:

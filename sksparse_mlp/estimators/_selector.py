@@ -14,6 +14,7 @@ from sksparse_mlp._sklearn import (
     HasMethods,
     Interval,
     RealNotInt,
+    StrOptions,
     _fit_context,
     _routing_enabled,
     _set_random_states,
@@ -34,8 +35,9 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     estimator : SparseMLPClassifier or SparseMLPRegressor, default=None
         The network; it is cloned. None takes a classifier with default parameters.
 
-    n_features_to_select : int or float, default=0.5
-        Number of features to keep, or their share of all in (0, 1].
+    n_features_to_select : int, float or "auto", default=0.5
+        Number of features to keep, or their share of all in (0, 1]; "auto" lets
+        validation samples choose, as the network says.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the network; None leaves that to its own `random_state`.
@@ -87,6 +89,7 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
     _parameter_constraints: dict[str, Any] = {
         "estimator": [None, HasMethods(["fit", "set_params"])],
         "n_features_to_select": [
+            StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="right"),
         ],
@@ -97,7 +100,7 @@ class SparseMLPSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         self,
         estimator: Any = None,
         *,
-        n_features_to_select: int | float = 0.5,
+        n_features_to_select: int | float | str = 0.5,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.estimator = estimator

@@ -504,7 +504,7 @@ def run_arrays(run: RunState) -> dict[str, np.ndarray]:
 
 
 def _run(estimator: Any, reader: Reader) -> RunState:
-    state = reader.record("run/state", RUN, optional=PACKAGE)
+    state = reader.record("run/state", RUN, optional=(PACKAGE,))
     flags = type(state["finished"]), type(state["diverged"])
     dicts = isinstance(state["parameters"], dict) and isinstance(state["data"], dict)
     is_text = isinstance(state.get(PACKAGE, ""), str)

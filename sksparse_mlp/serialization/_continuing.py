@@ -1,5 +1,6 @@
 """The state from which a training goes on, as plain arrays."""
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,8 @@ SOLVERS: dict[str, Any] = {cls.__name__: cls for cls in OPTIMIZERS.values()}
 WHOLE = ("epoch", "n_updates", "n_seen")
 COUNTERS = ("optimizer", "learning_rate_factor", "patience", *WHOLE)
 OTHERS = ("n_connections", "data_stream", "topology_stream", "n_skip_updates")
+# What that of version 0.1.0 has not.
+LATER = ("headroom", "choice")
 
 
 def training_arrays(state: dict[str, Any], network: Network) -> dict[str, np.ndarray]:
@@ -30,7 +33,11 @@ def training_arrays(state: dict[str, Any], network: Network) -> dict[str, np.nda
         "data_stream": encoded_stream(state["data_rng"]),
         "topology_stream": encoded_stream(evolution["rng"]),
         "n_skip_updates": None if skips is None else skips["n_updates"],
+        "headroom": state.get("headroom", 0.0),
     }
+    choice = evolution.get("choice")
+    if choice is not None:
+        description["choice"] = {name: choice[name] for name in ("open", "lowest")}
     values = {}
     for k, layer in enumerate(network.layers):
         for j, (weights, biases) in enumerate(layer.slots):
@@ -42,11 +49,13 @@ def training_arrays(state: dict[str, Any], network: Network) -> dict[str, np.nda
     for k in [] if skips is None else skips["matrices"]:
         values[f"training/skips/{k}/matrix"] = skips["matrices"][k]
         values[f"training/skips/{k}/slots"] = skips["slots"][k]
+    chosen = {} if choice is None else {"training/chosen": choice["inputs"]}
     return {
         "training/state": text_array(description),
         **{
             f"training/neurons/{k}": neurons for k, neurons in enumerate(evolution["alive"])
         },
+        **{name: neurons for name, neurons in chosen.items() if neurons is not None},
         # Weights that were edited may have got another dtype.
         **{name: array.astype(network.dtype, copy=False) for name, array in values.items()},
     }
@@ -60,7 +69,7 @@ def _skip_shapes(network: Network) -> dict[int, tuple[int, int]]:
 
 def training_state(reader: Reader, network: Network) -> dict[str, Any]:
     """The state of a training of this network; see `Training.state`."""
-    state = reader.record("training/state", (*COUNTERS, *OTHERS))
+    state = reader.record("training/state", (*COUNTERS, *OTHERS), LATER)
     if state["optimizer"] not in list(SOLVERS):
         raise ValueError(f"there is no optimizer {state['optimizer']!r:.100}")
     n_slots = SOLVERS[state["optimizer"]].n_slots
@@ -72,6 +81,7 @@ def training_state(reader: Reader, network: Network) -> dict[str, Any]:
         "patience": _patience(state["patience"]),
         "evolution": _evolution(reader, network, state),
         "data_rng": decoded_stream(state["data_stream"]),
+        "headroom": _headroom(state.get("headroom", 0.0)),
         **{name: whole(state[name], name, 0, 2**53) for name in WHOLE},
     }
 
@@ -113,6 +123,25 @@ def _factor(value: Any) -> float:
     return value
 
 
+def _headroom(value: Any) -> float:
+    if type(value) is not float or not 0 <= value < math.inf:
+        raise ValueError(f"headroom is {value!r:.100}, not a number from 0")
+    return value
+
+
+def _choice(reader: Reader, n_inputs: int, value: Any) -> dict[str, Any] | None:
+    """What is known of the number of inputs that validation samples choose."""
+    if value is None:
+        return None
+    types = {"open": bool, "lowest": float}
+    if not isinstance(value, dict) or {k: type(v) for k, v in value.items()} != types:
+        raise ValueError("choice does not say how far it is")
+    chosen = None
+    if reader.has("training/chosen"):
+        chosen = reader.integers("training/chosen", n_inputs)
+    return {**value, "inputs": chosen}
+
+
 def _patience(value: Any) -> dict[str, Any]:
     if not (isinstance(value, dict) and set(value) == {"best", "count"}):
         raise ValueError("patience has not the numbers that it should have")
@@ -138,4 +167,5 @@ def _evolution(reader: Reader, network: Network, state: dict[str, Any]) -> dict[
         "rng": decoded_stream(state["topology_stream"]),
         "alive": alive,
         "n_connections": wanted,
+        "choice": _choice(reader, network.sizes[0], state.get("choice")),
     }

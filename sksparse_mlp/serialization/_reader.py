@@ -72,11 +72,11 @@ class Reader:
         return value
 
     def record(
-        self, name: str, keys: tuple[str, ...], optional: str = ""
+        self, name: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()
     ) -> dict[str, Any]:
-        """The dict with these keys, and perhaps another, that an array of text holds."""
+        """The dict with these keys, and perhaps others, that an array of text holds."""
         value: dict[str, Any] = self.json(name, dict)
-        if set(value) - {optional} != set(keys):
+        if set(value) - set(optional) != set(keys):
             raise ValueError(f"{name} has {list(value)}, but {list(keys)} are needed")
         return value
 

@@ -263,3 +263,22 @@ def test_accuracy_is_that_of_scikit_learn(shape):
     loss = LogisticCrossEntropy if len(shape) == 1 else MultilabelCrossEntropy
     assert 0 < expected < 1
     assert loss.score(y, predicted, weights) == pytest.approx(expected)
+
+
+@by_loss
+def test_baseline_is_the_least_loss_of_predictions_that_are_all_the_same(loss):
+    rng = np.random.default_rng(2)
+    y, weights = rng.choice(4, p=[0.5, 0.3, 0.2, 0.0], size=80), rng.exponential(size=80)
+    y = np.minimum(y, 1) if loss is LogisticCrossEntropy else y
+    shares = np.array([weights[y == k].sum() for k in range(4)]) / weights.sum()
+    expected = -np.average(np.log(shares[y]), weights=weights)
+    assert loss.baseline(y, weights) == pytest.approx(expected, rel=1e-12)
+
+
+def test_baseline_of_labels_is_that_of_each():
+    rng = np.random.default_rng(2)
+    y, weights = rng.integers(2, size=(80, 3)), rng.exponential(size=80)
+    y[:, 2] = 1
+    alone = [LogisticCrossEntropy.baseline(y[:, k], weights) for k in range(3)]
+    assert alone[2] == pytest.approx(0, abs=1e-12)
+    assert MultilabelCrossEntropy.baseline(y, weights) == pytest.approx(sum(alone))

@@ -10,6 +10,7 @@ from networks import (
     EPSILONS,
     HERE,
     N_OUTPUTS,
+    assert_same_network,
     central_differences,
     frozen_mask,
     gradients,
@@ -533,3 +534,20 @@ def test_slots_of_hidden_layers_are_taken_over_where_they_fit():
     assert network.hidden[0].slots == []
     assert network.hidden[1].slots is other.hidden[1].slots
     assert [slot.shape for slot in network.hidden[1].slots] == [(2, 7)] * 3
+
+
+def test_network_becomes_another_in_place():
+    network = new_network("prelu", epsilon=2, norm=True)
+    other = new_network("prelu", epsilon=3, norm=True, seed=5)
+    for part in (network, other):
+        part.add_slots(2)
+    for unit in network.hidden:
+        unit.slots[0][:] = 1
+    places = [unit.parameters for unit in network.hidden]
+    biases, expected = [layer.bias for layer in network.layers], other.copy()
+    network.become(other.copy())
+    assert_same_network(network, expected)
+    assert all(unit.parameters is a for unit, a in zip(network.hidden, places, strict=True))
+    assert all(la.bias is b for la, b in zip(network.layers, biases, strict=True))
+    assert not any(slots.any() for unit in network.hidden for slots in unit.slots)
+    assert not any(layer.slots for layer in network.layers)

@@ -27,7 +27,7 @@ from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.optimizers import SGD, Adam
 from sksparse_mlp.core.samples import Samples, gather
 from sksparse_mlp.core.skips import Skips
-from sksparse_mlp.core.training import Patience, Training
+from sksparse_mlp.core.training import COMPETING, Patience, Training
 from sksparse_mlp.core.workers import ALONE, Workers
 from sksparse_mlp.initializers import HeNormal
 from sksparse_mlp.schedules import Constant
@@ -789,3 +789,32 @@ def test_patience_counts_as_documented(limit, tol):
     assert exhausted == plateaus(values, limit, tol)
     assert is_best == (values == np.maximum.accumulate(values)).tolist()
     assert any(exhausted) == (limit < math.inf)
+
+
+@pytest.mark.parametrize("headroom", [0.0, 0.01, 0.6])
+def test_penalty_of_competing_inputs_is_a_share_of_what_was_learned(headroom):
+    training = new_selection(alpha=0.05)
+    training.evolution.attach(training.network)
+    training.headroom = headroom
+    assert training._penalty_of(16) == max(0.05, COMPETING * 16 * headroom)
+    training.evolution.alive[0] = np.arange(4)
+    assert training._penalty_of(16) == 0.05
+
+
+def test_headroom_is_the_baseline_less_the_loss_without_penalty():
+    samples, learned = new_samples(), new_training()
+    run(learned, 40)
+    training = new_selection(alpha=0.0, n_epochs=60, network=learned.network.copy())
+    training.evolution.zeta_schedule = Constant(0)
+    training.learning_rate = LEARNING_RATES["constant"](0.0, 0.5)
+    y, weights = samples.y[samples.rows], samples.weights[samples.rows]
+    baseline = training.network.loss.baseline(y, weights)
+    losses, rooms = [], []
+    for record in training.run(samples, None, HERE, 3):
+        losses.append(record["loss"])
+        rooms.append(training.headroom)
+    # The network stays as it is, and its penalty, which is none at first, grows.
+    assert rooms[0] > 0
+    assert rooms[0] == pytest.approx(baseline - losses[0])
+    assert rooms == pytest.approx([rooms[0]] * 3)
+    assert losses[1] > losses[0]

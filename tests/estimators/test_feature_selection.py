@@ -208,11 +208,11 @@ def test_early_stopping_keeps_a_network_of_the_selected_inputs(
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(150, 12)), rng.integers(3, size=150)
     record = recorder()
-    model = selecting(early_stopping=True, scoring="accuracy", max_iter=30)
-    model.set_callbacks(record).fit(X[:120], y[:120], X_val=X[120:], y_val=y[120:])
-    scores = np.array(model.validation_scores_)
+    model = selecting(early_stopping=True, max_iter=30).set_callbacks(record)
+    model.fit(X[:120], y[:120], X_val=X[120:], y_val=y[120:])
+    losses = np.array([record["validation_loss"] for record in model.history_])
     # Inputs leave after the epochs 7 to 9.
-    best = 10 + np.flatnonzero(scores[10:] == scores[10:].max())[-1]
+    best = 10 + np.flatnonzero(losses[10:] == losses[10:].min())[-1]
     assert same_network(model, record.epochs[best])
     assert inputs_in_use(model).sum() == 5
 
@@ -241,7 +241,7 @@ def test_float32_and_sparse_input(selecting, multiclass, same_network):
     assert same_network(model, selecting().fit(X.astype(np.float32), y))
 
 
-BAD_NUMBERS = [0, -1, 0.0, -0.5, 1.5, np.nan, np.inf, "half", "all", [5]]
+BAD_NUMBERS = [0, -1, 0.0, -0.5, 1.5, np.nan, np.inf, "half", "all", "Auto", [5]]
 
 
 @pytest.mark.parametrize("bad", BAD_NUMBERS, ids=str)

@@ -100,6 +100,7 @@ def there_and_back(model, folder):
 WAYS = {
     "plain": {},
     "selection": {"n_features_to_select": 5},
+    "chosen selection": {"n_features_to_select": "auto"},
     "early stopping": {"early_stopping": True, "validation_fraction": 0.3},
     "learned": {"activation": ["prelu", "srelu"], "batch_norm": True},
     "instances": {
