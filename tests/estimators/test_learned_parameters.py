@@ -307,9 +307,11 @@ def test_early_stopping_restores_those_of_the_best_epoch(
     record = recorder()
     model = mlp(
         activation=activation, batch_norm=batch_norm, early_stopping=True, max_iter=12,
-        learning_rate_init=0.05, validation_fraction=0.3,
+        learning_rate_init=0.05,
     )  # fmt: skip
-    model.set_callbacks(record).fit(X, y)
+    apart = np.arange(len(y)) % 3 == 1
+    model.set_callbacks(record)
+    model.fit(X[~apart], y[~apart], X_val=X[apart], y_val=y[apart])
     losses = [r["validation_loss"] for r in model.history_]
     best = min(range(12), key=lambda epoch: (losses[epoch], -epoch))
     assert best < 11, "the last epoch is the best, so that nothing is restored"
