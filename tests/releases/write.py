@@ -148,8 +148,9 @@ def interrupted(path):
 
 
 def checkpointed():
-    """The network of that fit."""
-    return classifier(max_iter=5, growth="liset", batch_norm=True)
+    """The network of that fit; what has other defaults now has those of 0.1.0."""
+    rate = {"learning_rate": "constant", "learning_rate_init": 1e-3}
+    return classifier(max_iter=5, growth="liset", batch_norm=True, **rate)
 
 
 def write(folder):
