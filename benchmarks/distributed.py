@@ -294,7 +294,7 @@ clf = DaskSparseMLPClassifier(
     SparseMLPClassifier(random_state=0), n_rounds=50, checkpoint="rounds.npz"
 )
 clf.fit(frame.drop(columns="label"), frame["label"])
-clf.estimator_.predict(...)  # a SparseMLPClassifier like any other
+clf.estimator_.predict(X)  # a SparseMLPClassifier like any other
 ```
 
 The result depends on the partitions and on `random_state`, and not on the workers: their
