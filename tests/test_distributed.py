@@ -740,6 +740,39 @@ def test_nan_is_found_with_its_partition(distributed_mlp, arrays):
     refused(distributed_mlp(), with_value(X, 75, np.nan), y, match=match)
 
 
+@pytest.mark.parametrize("place", [0, 150])
+@pytest.mark.parametrize("column", [-1, 12, 2**31 - 1])
+def test_indices_out_of_reach_are_found_with_their_partition(
+    distributed_mlp, arrays, place, column
+):
+    """Nothing of a block of an array is believed before a kernel reads it."""
+
+    def spoil(block, block_info=None):
+        rows = sparse.csr_array(block)
+        (first, last), _ = block_info[0]["array-location"]
+        if first <= place < last:
+            rows.indices[(place - first) * 12 + 3] = column
+        return rows
+
+    X, y = arrays
+    hostile = X.map_blocks(spoil, meta=X._meta)
+    number = 0 if place == 0 else 2
+    refused(distributed_mlp(), hostile, y, match=f"Partition {number} of 4.*ind")
+
+
+def test_partitions_of_other_dtypes_are_computed_in_one(distributed_mlp, arrays, same):
+    X = arrays[0].to_delayed().ravel()
+    kinds = [np.float32, np.float64, np.int8, np.float32]
+    rounded = [dask.delayed(np.round)(part) for part in X]
+    mixed = [
+        da.from_delayed(dask.delayed(np.asarray)(part, kind), (size, 12), kind)
+        for part, kind, size in zip(rounded, kinds, SIZES, strict=True)
+    ]
+    model = distributed_mlp().fit(da.concatenate(mixed), arrays[1])
+    assert model.estimator_.coefs_[0].dtype == np.float64
+    assert same(model, distributed_mlp().fit(arrays[0].round(), arrays[1]))
+
+
 def test_data_that_do_not_fit_each_other(distributed_mlp, arrays, frames):
     X, y = arrays
     model = distributed_mlp()
