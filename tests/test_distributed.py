@@ -11,7 +11,6 @@ from itertools import cycle, pairwise, product
 import dask
 import dask.array as da
 import dask.dataframe as dd
-import distributed
 import joblib
 import numpy as np
 import pandas as pd
@@ -527,7 +526,7 @@ def test_scattered_data_that_are_lost_are_an_error(
     client.wait_for_workers(2, timeout=PATIENCE)
 
 
-def test_a_task_that_ends_its_workers_is_an_error(distributed_mlp, arrays, client):
+def test_a_task_that_ends_its_workers_is_an_error(distributed_mlp, arrays):
     """As the system does with those that take more memory than there is."""
 
     def die(block):
@@ -536,8 +535,14 @@ def test_a_task_that_ends_its_workers_is_an_error(distributed_mlp, arrays, clien
 
     deadly = arrays[0].map_blocks(die, meta=np.empty((0, 12)))
     match = "want of memory.*smaller partitions"
-    refused(distributed_mlp(), deadly, arrays[1], match=match, error=RuntimeError)
-    client.wait_for_workers(2, timeout=PATIENCE)
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(**options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        model = distributed_mlp(client=client)
+        refused(model, deadly, arrays[1], match=match, error=RuntimeError)
 
 
 def n_tasks(client):
@@ -557,12 +562,12 @@ def test_no_task_is_left(distributed_mlp, arrays, monkeypatch):
         model = distributed_mlp(client=client).fit(*arrays)
         assert n_tasks(client) == 0
 
-        def interrupt(self, timeout):
+        def interrupt(client, future):
             raise KeyboardInterrupt
 
         notes = []
         with monkeypatch.context() as patch:
-            patch.setattr(distributed.Future, "result", interrupt)
+            patch.setattr(_rounds, "result_of", interrupt)
             try:
                 model.fit(*arrays)
             except KeyboardInterrupt as interruption:
@@ -587,13 +592,16 @@ def test_a_fit_goes_on_after_the_scheduler_is_lost(
         # Nobody waits long for what is gone.
         dask.config.set({"distributed.comm.timeouts.connect": "5s"}),
         LocalCluster(**options) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
         monkeypatch.context() as patch,
     ):
         patch.setattr(_rounds.Rounds, "_merged", lose)
         with pytest.raises(ConnectionError, match="goes on after the last round"):
             model.set_params(client=client).fit(*arrays)
-    with LocalCluster(**options) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(**options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         assert fit_counting(model.set_params(client=client), arrays, monkeypatch) == 2
         anew = clone(model).set_params(checkpoint=None).fit(*arrays)
     assert same(model, anew)

@@ -485,9 +485,9 @@ def test_sequence_of_the_same_activation_is_that_activation(
 
 
 BAD_SEQUENCES = {
-    "short": (["relu"], "names 1 activations for 2 hidden layers"),
-    "long": (["relu"] * 3, "names 3 activations for 2 hidden layers"),
-    "empty": ([], "names 0 activations for 2 hidden layers"),
+    "short": (["relu"], "has 1 entries for 2 hidden layers"),
+    "long": (["relu"] * 3, "has 3 entries for 2 hidden layers"),
+    "empty": ([], "has 0 entries for 2 hidden layers"),
     "unknown": (["relu", "unheard_of"], "has 'unheard_of'; allowed .*'garelu'.*'relu'"),
     "nested": (["relu", ["relu"]], r"has \['relu'\]; allowed .*'garelu'.*'relu'"),
     "number": (["relu", 3], "has 3; allowed .*'garelu'.*'relu'"),
