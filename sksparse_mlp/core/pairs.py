@@ -44,8 +44,10 @@ class Pairs:
                 layer.indptr, layer.indices, keep, self.x, self.y, block, start, stop
             )
             if self.normed:
-                block *= self.factors_x
-                block[: stop - start] *= self.factors_y[start:stop, np.newaxis]
+                # Sums that overflowed are like no others.
+                with np.errstate(invalid="ignore"):
+                    block *= self.factors_x
+                    block[: stop - start] *= self.factors_y[start:stop, np.newaxis]
             found = np.flatnonzero(block[: stop - start] > least)
             positions = np.append(positions, start * layer.n_in + found)
             sizes = np.append(sizes, block.reshape(-1)[found])
@@ -75,7 +77,8 @@ class Pairs:
             rows, columns = np.divmod(to_positions(ranks[part], taken), layer.n_in)
             kernels.gradient_sizes_at(rows, columns, self.x, self.y, sizes[part])
             if self.normed:
-                sizes[part] *= self.factors_y[rows] * self.factors_x[columns]
+                with np.errstate(invalid="ignore"):
+                    sizes[part] *= self.factors_y[rows] * self.factors_x[columns]
         return sizes
 
 
