@@ -197,7 +197,7 @@ def checks(runs):
 
 
 def compare(runs, data, seeds, variants, dense):
-    """Results of the seeds by variant, the dense network last (where PyTorch is)."""
+    """Results of the seeds by variant, the dense network last (where PyTorch or its runs are)."""
     seeds = runs.some(seeds)
     grid = [
         {"data": data, "seed": seed, "network": network}
@@ -206,7 +206,7 @@ def compare(runs, data, seeds, variants, dense):
     ]
     found = runs.map(train_sparse, grid)
     results = {name: found[k :: len(variants)] for k, name in enumerate(variants)}
-    if importlib.util.find_spec("torch"):
+    if runs.only_finished or importlib.util.find_spec("torch"):
         grid = [{"data": data, "seed": seed} | dense for seed in seeds]
         results["dense"] = runs.map(train_dense, grid)
     return results
