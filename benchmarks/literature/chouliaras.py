@@ -197,7 +197,7 @@ def checks(runs):
 
 
 def compare(runs, data, seeds, variants, dense):
-    """Results of the seeds by variant, the dense network last (where PyTorch or its runs are)."""
+    """Results of the seeds by variant, dense last, where PyTorch or its runs are."""
     seeds = runs.some(seeds)
     grid = [
         {"data": data, "seed": seed, "network": network}
