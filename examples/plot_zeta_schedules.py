@@ -15,7 +15,8 @@ from sksparse_mlp.schedules import LinearDecreasing
 LinearDecreasing(zeta_max=0.3, zeta_min=0.01)(epoch=0, n_epochs=100)
 
 # %%
-# All of them over 100 epochs. ``zeta_schedule`` takes their names, instances such as the
+# Those that know the epoch alone, over 100 epochs; "loss" also asks for the training loss.
+# ``zeta_schedule`` takes their names, instances such as the
 # one above, or any function like these.
 
 import matplotlib.pyplot as plt
@@ -23,9 +24,14 @@ import matplotlib.pyplot as plt
 from sksparse_mlp.schedules import ZETA_SCHEDULES
 
 n_epochs = 100
+planned = {
+    name: schedule
+    for name, schedule in ZETA_SCHEDULES.items()
+    if not hasattr(schedule, "metric")
+}
 figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 for (name, schedule), style in zip(
-    ZETA_SCHEDULES.items(), ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))], strict=True
+    planned.items(), ["-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))], strict=True
 ):
     zetas = [schedule()(epoch, n_epochs) for epoch in range(n_epochs)]
     ax.plot(zetas, linestyle=style, label=f'"{name}"')
