@@ -37,6 +37,7 @@ TABLES = {
         ("orl", "prostate_ge", "glioma", "lung_discrete", "fashion_mnist"),
     ),
     "selection": Table("Input neurons that compete, on Madelon", ("madelon",)),
+    "inputs": Table("Inputs selected with all else at its default", ("madelon",)),
     "recommended": Table(
         "What we would use, found on training data, beside the documents' best",
         ("madelon", "isolet", "mnist", "fashion_mnist"),

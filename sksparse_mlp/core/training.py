@@ -27,7 +27,7 @@ from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.workers import Member, Workers
 
 # Strength of the L2 penalty while inputs compete, as a share of what the network has
-# learned (``python -m benchmarks.literature selection``).
+# learned.
 COMPETING = 0.2
 
 
