@@ -182,4 +182,5 @@ def turnover(before: Network, after: Network) -> float:
 
 
 def positions_of(layer: SparseLayer) -> np.ndarray:
+    """Sorted row-major positions of a layer's connections, dtype int64."""
     return layer.positions(np.ones(layer.n_connections, bool))

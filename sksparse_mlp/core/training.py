@@ -239,17 +239,7 @@ class Training:
                     some = observed(samples, self.batch_size)
                     flow = gradient_flow(self.network, some, buffers, workers)
                     last["effective_gradient_flow"] = float(flow.mean())
-                judges = self.held_out is None or self.evolution.chooses
-                judging = validation if judges else None
-                progress = self._judge(last, samples, judging, workers)
-                if self.evolution.note(last.get("validation_loss", math.inf)):
-                    self.best = self.network.copy()
-                # While inputs leave, neither the best network nor a plateau is known.
-                settled = not self.evolution.is_selecting
-                is_best = settled and self.patience.update(progress)
-                if is_best and judging is not None and self.stops_early:
-                    self.best, self.best_epoch = self.network.copy(), self.epoch
-                plateau = self.patience.is_exhausted() and self.learning_rate.on_plateau()
+                plateau = self._note(last, samples, validation, workers)
                 self.finished = plateau or remaining == 0
                 yield last
                 if self.finished:
@@ -263,6 +253,26 @@ class Training:
                 self.network, self.best = self.best, None
                 if self.evolution.chooses:
                     self.evolution.choose(self.network)
+
+    def _note(
+        self,
+        record: dict[str, Any],
+        samples: Samples,
+        validation: Samples | None,
+        workers: Workers,
+    ) -> bool:
+        """Judge an epoch, keep the network if it is the best; return if on a plateau."""
+        judges = self.held_out is None or self.evolution.chooses
+        judging = validation if judges else None
+        progress = self._judge(record, samples, judging, workers)
+        if self.evolution.note(record.get("validation_loss", math.inf)):
+            self.best = self.network.copy()
+        # While inputs leave, neither the best network nor a plateau is known.
+        settled = not self.evolution.is_selecting
+        is_best = settled and self.patience.update(progress)
+        if is_best and judging is not None and self.stops_early:
+            self.best, self.best_epoch = self.network.copy(), self.epoch
+        return self.patience.is_exhausted() and self.learning_rate.on_plateau()
 
     def _remember(self) -> None:
         """Keep a copy of the network, as it is sound."""
@@ -375,27 +385,9 @@ class Training:
             # A single sample has no moments to be normalised by.
             rows = rows[: max(rows.size - 1, 1)]
         program = program if self._skips is None else None
-        mean_weight = samples.mean_weight() if program is None else math.nan
-        loss, penalty, first = 0.0, 0.0, 0
-        while first < rows.size and math.isfinite(loss):
-            if self.evolution.is_due(self.n_updates):
-                evolve(record)
-            n_updates = 1 if program is None else program.n_updates_of_a_call()
-            n_updates = self.evolution.n_updates_until_due(self.n_updates, n_updates)
-            chunk = rows[first : first + n_updates * buffers.size]
-            first += chunk.size
-            if program is None:
-                batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
-                scale = 1 / (chunk.size * mean_weight)
-                update = self._update(samples, chunk, batch, rate, scale, workers)
-                loss += chunk.size * update[0]
-                penalty += chunk.size * update[1]
-            else:
-                n_done, loss, added = program.run(
-                    chunk, rate, self.n_updates, loss, self.data_rng, workers
-                )
-                self.n_updates += n_done
-                penalty += added
+        loss, penalty = self._train_rows(
+            samples, rows, rate, buffers, workers, partial(evolve, record), program
+        )
         self.epoch += 1
         for unit in self.network.hidden:
             unit.end_epoch(self.optimizer, rate, self.epoch)
@@ -417,6 +409,40 @@ class Training:
         record |= {"n_inputs": int(np.count_nonzero(self.network.layers[0].fan_out))}
         record["seconds"] = time.perf_counter() - started
         return record
+
+    def _train_rows(
+        self,
+        samples: Samples,
+        rows: np.ndarray,
+        rate: float,
+        buffers: Batch,
+        workers: Workers,
+        evolve: Callable[[], None],
+        program: Program | None,
+    ) -> tuple[float, float]:
+        """Train on rows in this order; return the sums of their losses and penalties."""
+        mean_weight = samples.mean_weight() if program is None else math.nan
+        loss, penalty, first = 0.0, 0.0, 0
+        while first < rows.size and math.isfinite(loss):
+            if self.evolution.is_due(self.n_updates):
+                evolve()
+            n_updates = 1 if program is None else program.n_updates_of_a_call()
+            n_updates = self.evolution.n_updates_until_due(self.n_updates, n_updates)
+            chunk = rows[first : first + n_updates * buffers.size]
+            first += chunk.size
+            if program is None:
+                batch = buffers if chunk.size == buffers.size else buffers.first(chunk.size)
+                scale = 1 / (chunk.size * mean_weight)
+                update = self._update(samples, chunk, batch, rate, scale, workers)
+                loss += chunk.size * update[0]
+                penalty += chunk.size * update[1]
+            else:
+                n_done, loss, added = program.run(
+                    chunk, rate, self.n_updates, loss, self.data_rng, workers
+                )
+                self.n_updates += n_done
+                penalty += added
+        return loss, penalty
 
     def _program(self, samples: Samples, buffers: Batch) -> Program | None:
         if not self.compiles:
