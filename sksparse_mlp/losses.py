@@ -54,7 +54,8 @@ class RegressionLoss(BaseEstimator):
         Parameters
         ----------
         *arguments : tuple
-            As :func:`sksparse_mlp.core.kernels.squared_error` has them.
+            As :func:`sksparse_mlp.core.kernels.loss_of_targets` has them, without the
+            code of the loss and its parameters.
         """
         raise NotImplementedError
 
@@ -118,6 +119,18 @@ class RegressionLoss(BaseEstimator):
         """
 
 
+def _by_kernel(self: RegressionLoss, *arguments: Any) -> None:
+    """Enter losses and gradients by the kernel that knows the loss by its code.
+
+    Parameters
+    ----------
+    *arguments : tuple
+        As :meth:`RegressionLoss.value_and_gradient` has them.
+    """
+    *first, tiny, start, stop = arguments
+    kernels.loss_of_targets(*first, self.code, *self.constants, tiny, start, stop)
+
+
 class SquaredError(RegressionLoss):
     """Half of the squared error, of which the mean is the best prediction.
 
@@ -130,10 +143,8 @@ class SquaredError(RegressionLoss):
     """
 
     code = kernels.SQUARED
+    value_and_gradient = _by_kernel
     degree = 2
-
-    def value_and_gradient(self, *arguments: Any) -> None:
-        kernels.squared_error(*arguments)
 
     def losses_of(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         errors: np.ndarray = np.subtract(predictions, y, dtype=np.float64)
@@ -148,10 +159,7 @@ class _Pinball(RegressionLoss):
     """Base of the losses in proportion to the error, which may depend on its sign."""
 
     code = kernels.PINBALL
-
-    def value_and_gradient(self, *arguments: Any) -> None:
-        *first, tiny, start, stop = arguments
-        kernels.pinball_error(*first, *self.constants, tiny, start, stop)
+    value_and_gradient = _by_kernel
 
     def losses_of(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         above, below = self.constants
@@ -245,6 +253,7 @@ class Huber(RegressionLoss):
         "delta": [Interval(Real, 0, None, closed="neither")]
     }
     code = kernels.HUBER
+    value_and_gradient = _by_kernel
     degree = 2
 
     def __init__(self, delta: float = 1.35):
@@ -254,10 +263,6 @@ class Huber(RegressionLoss):
     def constants(self) -> tuple[float, float]:
         """Where errors become large."""
         return float(self.delta), 0.0
-
-    def value_and_gradient(self, *arguments: Any) -> None:
-        *first, tiny, start, stop = arguments
-        kernels.huber_error(*first, float(self.delta), tiny, start, stop)
 
     def losses_of(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         errors = np.subtract(predictions, y, dtype=np.float64)
@@ -281,9 +286,7 @@ class Poisson(RegressionLoss):
 
     link = "exp"
     code = kernels.POISSON
-
-    def value_and_gradient(self, *arguments: Any) -> None:
-        kernels.poisson_deviance(*arguments)
+    value_and_gradient = _by_kernel
 
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

@@ -8,6 +8,8 @@ import math
 import numpy as np
 from scipy import sparse, special
 
+from sksparse_mlp.core.kernels import HUBER, PINBALL, SQUARED
+
 
 def dense(indptr, indices, values, n_columns):
     """The (rows, n_columns) array that a CSR pattern and its values describe."""
@@ -303,37 +305,25 @@ def of_present(z, y, weights, rows, dz, losses, tiny, start, stop, values, slope
     losses[start:stop] = (weights[rows] * means)[start:stop]
 
 
-def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
-    error = z - y[rows].T
-    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
-    of_present(*rest, values=error**2 / 2, slopes=error)
-
-
-def huber_error(z, y, weights, rows, dz, losses, delta, tiny, start, stop):
-    error = z - y[rows].T
-    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
-    of_present(
-        *rest,
-        values=special.huber(delta, error),
-        slopes=np.where(np.abs(error) <= delta, error, delta * np.sign(error)),
-    )
-
-
-def pinball_error(z, y, weights, rows, dz, losses, above, below, tiny, start, stop):
-    error = z - y[rows].T
-    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
-    of_present(
-        *rest,
-        values=np.maximum(above * error, -below * error),
-        slopes=np.select([error > 0, error < 0], [above, -below], 0),
-    )
-
-
-def poisson_deviance(z, y, weights, rows, dz, losses, tiny, start, stop):
+def loss_of_targets(
+    z, y, weights, rows, dz, losses, loss, first, second, tiny, start, stop
+):
     target = y[rows].T
-    rest = (z, y, weights, rows, dz, losses, tiny, start, stop)
-    deviance = special.kl_div(target.astype(float), np.exp(z.astype(float)))
-    of_present(*rest, values=deviance, slopes=np.exp(z) - target)
+    error = z - target
+    if loss == SQUARED:
+        values, slopes = error**2 / 2, error
+    elif loss == HUBER:
+        values = special.huber(first, error)
+        slopes = np.where(np.abs(error) <= first, error, first * np.sign(error))
+    elif loss == PINBALL:
+        values = np.maximum(first * error, -second * error)
+        slopes = np.select([error > 0, error < 0], [first, -second], 0)
+    else:
+        values = special.kl_div(target.astype(float), np.exp(z.astype(float)))
+        slopes = np.exp(z) - target
+    of_present(
+        z, y, weights, rows, dz, losses, tiny, start, stop, values=values, slopes=slopes
+    )
 
 
 # --- batches --------------------------------------------------------------------------

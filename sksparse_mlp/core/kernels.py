@@ -771,6 +771,8 @@ def dropout_and_derivative(a, derivative, key, threshold, scale, start, stop):
 
 # --- losses of samples, and their gradients for the output layer's logits -------------
 
+SOFTMAX, LOGISTIC_LABELS, LOGISTIC_CLASSES, SQUARED, HUBER, PINBALL, POISSON = range(1, 8)
+
 
 @kernel
 def softmax_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
@@ -819,10 +821,36 @@ def logistic_cross_entropy(z, y, weights, rows, dz, losses, tiny, start, stop):
         losses[s] = weight * total
 
 
-@kernel
-def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
-    """Weighted half of the squared error for some samples, the mean over the outputs.
+@inlined
+def _loss_and_slope(loss, first, second, output, target):
+    """The loss of one output in float64, and its derivative, for a loss of numbers."""
+    error = output - target
+    exact_error = np.float64(error)
+    if loss == SQUARED:
+        return 0.5 * exact_error * exact_error, exact_error
+    if loss == HUBER:
+        # Errors beyond the first parameter count in proportion.
+        inner = min(max(exact_error, -first), first)
+        return inner * (exact_error - 0.5 * inner), inner
+    if loss == PINBALL:
+        # What errors count where outputs are larger than targets, and where smaller.
+        factor = -second if error < 0 else first
+        # An error of NaN gives NaN.
+        return factor * exact_error, 0.0 if error == 0 else factor
+    value = np.float64(output)
+    deviance = math.exp(value) - target
+    if target > 0:
+        deviance += target * (math.log(np.float64(target)) - value)
+    return deviance, np.float64(math.exp(output) - target)
 
+
+@kernel
+def loss_of_targets(
+    z, y, weights, rows, dz, losses, loss, first, second, tiny, start, stop
+):
+    """Weighted loss of numbers for some samples, the mean over the outputs.
+
+    ``loss`` is the code of the loss, and ``first`` and ``second`` its parameters.
     ``y[rows]`` are the targets of each output; what is NaN is left out. As in scikit-learn
     the gradient is that of the sum over the outputs: what one output learns does not
     depend on their number.
@@ -834,73 +862,11 @@ def squared_error(z, y, weights, rows, dz, losses, tiny, start, stop):
             if math.isnan(target):
                 dz[k, s] = 0.0
                 continue
-            error = z[k, s] - target
-            total += np.float64(error) * np.float64(error)
+            value, slope = _loss_and_slope(loss, first, second, z[k, s], target)
+            total += value
             count += 1
-            delta = weight * error
+            delta = weight * slope
             dz[k, s] = 0.0 if abs(delta) < tiny else delta
-        losses[s] = 0.5 * weight * total / max(count, 1)
-
-
-@kernel
-def huber_error(z, y, weights, rows, dz, losses, delta, tiny, start, stop):
-    """As `squared_error`, with errors beyond ``delta`` counted in proportion."""
-    for s in range(start, stop):
-        weight, total, count = weights[rows[s]], 0.0, 0
-        for k in range(z.shape[0]):
-            target = y[rows[s], k]
-            if math.isnan(target):
-                dz[k, s] = 0.0
-                continue
-            error = z[k, s] - target
-            inner = min(max(error, -delta), delta)
-            total += inner * (np.float64(error) - 0.5 * inner)
-            count += 1
-            slope = weight * inner
-            dz[k, s] = 0.0 if abs(slope) < tiny else slope
-        losses[s] = weight * total / max(count, 1)
-
-
-@kernel
-def pinball_error(z, y, weights, rows, dz, losses, above, below, tiny, start, stop):
-    """As `squared_error`, with errors in proportion: ``above`` where outputs are larger.
-
-    ``below`` is what errors count where outputs are smaller than their targets.
-    """
-    for s in range(start, stop):
-        weight, total, count = weights[rows[s]], 0.0, 0
-        for k in range(z.shape[0]):
-            target = y[rows[s], k]
-            if math.isnan(target):
-                dz[k, s] = 0.0
-                continue
-            error = z[k, s] - target
-            # An error of NaN gives NaN.
-            factor = -below if error < 0 else above
-            total += factor * np.float64(error)
-            count += 1
-            slope = 0.0 if error == 0 else weight * factor
-            dz[k, s] = 0.0 if abs(slope) < tiny else slope
-        losses[s] = weight * total / max(count, 1)
-
-
-@kernel
-def poisson_deviance(z, y, weights, rows, dz, losses, tiny, start, stop):
-    """As `squared_error`, half of the Poisson deviance of ``exp(z)``."""
-    for s in range(start, stop):
-        weight, total, count = weights[rows[s]], 0.0, 0
-        for k in range(z.shape[0]):
-            target = y[rows[s], k]
-            if math.isnan(target):
-                dz[k, s] = 0.0
-                continue
-            value, mean = np.float64(z[k, s]), math.exp(z[k, s])
-            total += math.exp(value) - target
-            if target > 0:
-                total += target * (math.log(np.float64(target)) - value)
-            count += 1
-            slope = weight * (mean - target)
-            dz[k, s] = 0.0 if abs(slope) < tiny else slope
         losses[s] = weight * total / max(count, 1)
 
 
@@ -1680,7 +1646,6 @@ PLAN = np.dtype(
     align=True,
 )
 IDENTITY, LOGISTIC, TANH, LEAKY_RELU, CLIPPED_SHIFT, CLIPPED_SHRINK = range(1, 7)
-SOFTMAX, LOGISTIC_LABELS, LOGISTIC_CLASSES, SQUARED, HUBER, PINBALL, POISSON = range(1, 8)
 MOMENTUM, ADAM = range(1, 3)
 # Rows that a layer's passes take at a time: they stay in the nearest cache between them.
 ROWS = 16
@@ -1878,21 +1843,6 @@ def _step_rows(layer, plan, rate, scale, width, like, index, start, stop):
 
 
 @kernel
-def _differentiate_error(z, layer, plan, rows, dz, losses, like, start, stop):
-    y = rows_at(plan.y, plan.n_rows, layer.n_out, like)
-    weights, tiny = array_at(plan.weights, plan.n_rows, like), plan.tiny
-    first, second = plan.loss_parameter, plan.loss_parameter_2
-    if plan.loss == SQUARED:
-        squared_error(z, y, weights, rows, dz, losses, tiny, start, stop)
-    elif plan.loss == HUBER:
-        huber_error(z, y, weights, rows, dz, losses, first, tiny, start, stop)
-    elif plan.loss == PINBALL:
-        pinball_error(z, y, weights, rows, dz, losses, first, second, tiny, start, stop)
-    else:
-        poisson_deviance(z, y, weights, rows, dz, losses, tiny, start, stop)
-
-
-@kernel
 def _differentiate_loss(layer, plan, rows, losses, width, like):
     start, stop = _share(rows.size, plan.rank, plan.n_threads)
     z = rows_at(layer.z, layer.n_out, width, like)
@@ -1908,7 +1858,11 @@ def _differentiate_loss(layer, plan, rows, losses, width, like):
         labels = rows_at(plan.y, plan.n_rows, layer.n_out, np.int8(0))
         logistic_cross_entropy(z, labels, weights, rows, dz, losses, tiny, start, stop)
     else:
-        _differentiate_error(z, layer, plan, rows, dz, losses, like, start, stop)
+        targets = rows_at(plan.y, plan.n_rows, layer.n_out, like)
+        loss_of_targets(
+            z, targets, weights, rows, dz, losses,
+            plan.loss, plan.loss_parameter, plan.loss_parameter_2, tiny, start, stop,
+        )  # fmt: skip
     if stop == rows.size:
         dz[:, rows.size :] = 0.0
 

@@ -175,18 +175,24 @@ def logistic_arguments(rng, dtype, batch):
     return arguments | {"y": rng.integers(2, size=(150, 3), dtype=np.int8)}
 
 
-def squared_error_arguments(rng, dtype, batch):
+# Losses of numbers, with their parameters.
+LOSSES_OF_TARGETS = {
+    kernels.SQUARED: (0.0, 0.0),
+    kernels.HUBER: (0.7, 0.0),
+    kernels.PINBALL: (0.2, 0.8),
+    kernels.POISSON: (0.0, 0.0),
+}
+
+
+def target_arguments(rng, dtype, batch, loss=kernels.SQUARED):
     arguments = loss_arguments(rng, dtype, batch, n_classes=1 + batch % 4)
     y = rng.standard_normal((150, len(arguments["z"]))).astype(dtype)
     y[rng.random(y.shape) < 0.2] = np.nan
-    return arguments | {"y": y, "delta": 0.7, "above": 0.2, "below": 0.8}
-
-
-def poisson_arguments(rng, dtype, batch):
-    arguments = squared_error_arguments(rng, dtype, batch)
-    # Many zeros, and as many of what is missing.
-    y = np.floor(np.exp(arguments["y"]))
-    return arguments | {"y": y}
+    if loss == kernels.POISSON:
+        # Many zeros, and as many of what is missing.
+        y = np.floor(np.exp(y))
+    first, second = LOSSES_OF_TARGETS[loss]
+    return arguments | {"y": y, "loss": loss, "first": first, "second": second}
 
 
 def gather_arguments(rng, dtype, batch):
@@ -393,10 +399,7 @@ ARGUMENTS = {
     "dropout_and_derivative": elementwise_arguments,
     "softmax_cross_entropy": softmax_arguments,
     "logistic_cross_entropy": logistic_arguments,
-    "squared_error": squared_error_arguments,
-    "huber_error": squared_error_arguments,
-    "pinball_error": squared_error_arguments,
-    "poisson_deviance": poisson_arguments,
+    "loss_of_targets": target_arguments,
     "gather_dense": gather_arguments,
     "gather_csr": gather_arguments,
     "merge_pattern": merge_arguments,
@@ -505,6 +508,17 @@ def test_sharing_the_range_changes_no_bit(name, dtype, batch):
         shared = call(getattr(kernels, name), shared | {"start": start, "stop": stop})
         shared = arguments | shared
     assert_identical(shared, call(getattr(kernels, name), arguments))
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", LOSSES_OF_TARGETS)
+def test_every_loss_of_targets_equals_its_twin(loss, dtype, batch):
+    arguments = arguments_of("loss_of_targets", dtype, batch, loss=loss)
+    for start, stop in [(0, batch), (batch // 3, batch // 2)]:
+        arguments |= {"start": start, "stop": stop}
+        actual = call(kernels.loss_of_targets, arguments)
+        assert_close(actual, call(naive.loss_of_targets, arguments), dtype)
 
 
 @pytest.mark.parametrize("n_inputs", [1, 3, 4, 5, 7, 8, 9, 16, 21])
@@ -757,7 +771,7 @@ def test_dropout_scales_what_it_keeps():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    "name", ["softmax_cross_entropy", "logistic_cross_entropy", "squared_error"]
+    "name", ["softmax_cross_entropy", "logistic_cross_entropy", "loss_of_targets"]
 )
 def test_loss_is_exact_and_free_of_subnormals_at_extreme_logits(name, dtype):
     arguments = arguments_of(name, dtype, batch=128)
