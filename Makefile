@@ -26,7 +26,7 @@ CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.
 	tests/test_determinism.py::test_results_are_those_that_were_kept
 
 # All tests, with the share of the lines that they run. Compiled functions show no lines:
-# those of kernels.py are counted where the tests of kernels run uncompiled.
+# those of core/jitted are counted where the tests of kernels run uncompiled.
 coverage: $(VENV)/test.installed
 	$(BIN)/coverage erase
 	$(MAKE) test COVERAGE="--cov=sksparse_mlp --cov-append --cov-report="

@@ -197,7 +197,7 @@ Arrows lead to what is imported; those that a longer way implies are left out.
 
 A newcomer's way: what a parameter means stands in `estimators/_parameters.py`; how it
 becomes an object that trains in `estimators/_assembly.py`; what happens per epoch in
-`core/training.py`; what runs per update in `core/kernels.py`. `tests` has the same rooms
+`core/training.py`; what runs per update in `core/jitted`. `tests` has the same rooms
 as the package.
 """
 

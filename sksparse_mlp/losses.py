@@ -119,19 +119,22 @@ class RegressionLoss(BaseEstimator):
         """
 
 
-def _by_kernel(self: RegressionLoss, *arguments: Any) -> None:
-    """Enter losses and gradients by the kernel that knows the loss by its code.
+class _KernelLoss(RegressionLoss):
+    """Base of the losses that a kernel knows by their `code`."""
 
-    Parameters
-    ----------
-    *arguments : tuple
-        As :meth:`RegressionLoss.value_and_gradient` has them.
-    """
-    *first, tiny, start, stop = arguments
-    kernels.loss_of_targets(*first, self.code, *self.constants, tiny, start, stop)
+    def value_and_gradient(self, *arguments: Any) -> None:
+        """Enter losses and gradients.
+
+        Parameters
+        ----------
+        *arguments : tuple
+            As :meth:`RegressionLoss.value_and_gradient` has them.
+        """
+        *first, tiny, start, stop = arguments
+        kernels.loss_of_targets(*first, self.code, *self.constants, tiny, start, stop)
 
 
-class SquaredError(RegressionLoss):
+class SquaredError(_KernelLoss):
     """Half of the squared error, of which the mean is the best prediction.
 
     Examples
@@ -143,7 +146,6 @@ class SquaredError(RegressionLoss):
     """
 
     code = kernels.SQUARED
-    value_and_gradient = _by_kernel
     degree = 2
 
     def losses_of(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -155,11 +157,10 @@ class SquaredError(RegressionLoss):
         return mean, float(np.sqrt(np.average((y - mean) ** 2, weights=weights)))
 
 
-class _Pinball(RegressionLoss):
+class _Pinball(_KernelLoss):
     """Base of the losses in proportion to the error, which may depend on its sign."""
 
     code = kernels.PINBALL
-    value_and_gradient = _by_kernel
 
     def losses_of(self, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         above, below = self.constants
@@ -224,7 +225,7 @@ class Quantile(_Pinball):
         return _quantile(y, weights, self.quantile), _spread(y, weights)
 
 
-class Huber(RegressionLoss):
+class Huber(_KernelLoss):
     """Squared for small errors and in proportion for large ones (Huber 1964).
 
     ``error ** 2 / 2`` up to `delta`, and ``delta * (abs(error) - delta / 2)`` beyond [1]_.
@@ -253,7 +254,6 @@ class Huber(RegressionLoss):
         "delta": [Interval(Real, 0, None, closed="neither")]
     }
     code = kernels.HUBER
-    value_and_gradient = _by_kernel
     degree = 2
 
     def __init__(self, delta: float = 1.35):
@@ -270,7 +270,7 @@ class Huber(RegressionLoss):
         return losses
 
 
-class Poisson(RegressionLoss):
+class Poisson(_KernelLoss):
     """Half of the Poisson deviance, for counts and other targets that are not negative.
 
     ``mean - y + y * log(y / mean)``, where the mean is the exponential of the network's
@@ -286,7 +286,6 @@ class Poisson(RegressionLoss):
 
     link = "exp"
     code = kernels.POISSON
-    value_and_gradient = _by_kernel
 
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

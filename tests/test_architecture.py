@@ -1,7 +1,9 @@
 """Rooms import downwards only, are small, and are drawn as they are."""
 
 import ast
+import importlib
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from numba import config
@@ -13,6 +15,7 @@ from sksparse_mlp.core import (
     addresses,
     compilation,
     compiling,
+    jitted,
     kernels,
     simd,
     spinning,
@@ -46,6 +49,7 @@ LAYOUT = {
 # Of core, families know only its bottom: what activates, samples, compares and connects.
 BOTTOM = ("kernels", "layer", "pairs", "paths", "sampling")
 FOR_FAMILIES = {f"sksparse_mlp.core.{name}" for name in BOTTOM}
+JITTED = f"{jitted.__name__}."
 LONGEST_FILE, LONGEST_FUNCTION = 700, 60
 
 
@@ -126,21 +130,23 @@ def test_families_use_only_the_bottom_of_core():
 
 
 def test_only_the_bottom_of_core_uses_numba():
-    modules = (addresses, compilation, compiling, kernels, simd, spinning)
+    modules = (addresses, compilation, compiling, jitted.options, simd, spinning)
     bottom = {module.__name__ for module in modules}
     assert {module for module in FILES if uses(module, "numba")} == bottom
     for module in (addresses, simd, spinning):
         assert architecture.own(GRAPH[module.__name__]) <= {compilation.__name__}
     users = {module for module in FILES if spinning.__name__ in GRAPH[module]}
-    names = ("kernels", "program", "workers")
+    names = ("jitted.updates", "program", "workers")
     assert users == {f"sksparse_mlp.core.{name}" for name in names}
 
 
-def functions_of(module):
-    own = [
-        f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__
+def functions_of(*modules):
+    return [
+        f
+        for module in modules
+        for f in vars(module).values()
+        if getattr(f, "__module__", "") == module.__name__ and callable(f)
     ]
-    return [f for f in own if callable(f)]
 
 
 def assert_cached(function):
@@ -151,8 +157,10 @@ def assert_cached(function):
 
 @compiled
 def test_every_function_of_kernels_is_jitted_cached_and_shows_nan():
-    assert functions_of(kernels)
-    for function in functions_of(kernels):
+    files = [importlib.import_module(name) for name in FILES if name.startswith(JITTED)]
+    functions = functions_of(*files)
+    assert {f for f in vars(kernels).values() if callable(f)} <= set(functions)
+    for function in functions:
         assert_cached(function)
         flags = function.targetoptions["fastmath"] or set()
         assert not {"nnan", "ninf"} & flags, function.__name__
@@ -165,6 +173,17 @@ def test_every_loop_of_spinning_is_jitted_and_cached():
     assert names == {"count", "has_reached", "count_and_wait", "meet"}
     for function in jitted:
         assert_cached(function)
+
+
+@compiled
+def test_code_is_kept_with_the_files_of_all_that_is_compiled_into_it():
+    files = {name for name, _, _ in compilation._stamp_of_all()}
+    modules = [
+        importlib.import_module(m) for m in FILES if m.startswith("sksparse_mlp.core")
+    ]
+    having = [m for m in modules if any(map(is_jitted, functions_of(m)))]
+    assert {Path(module.__file__).name for module in having} <= files
+    assert "simd.py" in files
 
 
 def body_lines(function):
@@ -186,8 +205,7 @@ def test_functions_are_short():
 def test_files_are_short():
     lengths = {m: len(path.read_text().splitlines()) for m, path in FILES.items()}
     too_long = {m: n for m, n in lengths.items() if n > LONGEST_FILE}
-    # One file, so that one cache and one rule for Numba serve all.
-    assert too_long.keys() <= {kernels.__name__}
+    assert too_long == {}
 
 
 def test_every_module_says_what_it_is_for():

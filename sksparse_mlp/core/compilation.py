@@ -12,6 +12,8 @@ import pickle
 import threading
 import warnings
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from numba import config
@@ -26,6 +28,8 @@ except ImportError:
     FunctionCache = IndexDataCacheFile = object  # type: ignore[assignment, misc]
     global_compiler_lock = None  # type: ignore[assignment]
 
+# What is compiled into the functions of the folder ``jitted``.
+SHARED = "addresses.py", "simd.py", "spinning.py"
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -152,6 +156,22 @@ class _SealedFile(IndexDataCacheFile):
         return obj if version == self._version else None
 
 
+@cache
+def _stamp_of_all() -> tuple[tuple[str, int, int], ...]:
+    """What changes with any of the files whose functions are compiled into each other.
+
+    Numba looks at a function's own file only. Where there are no files, as in frozen
+    programs, nothing changes.
+    """
+    folder = Path(__file__).parent
+    paths = [*sorted(folder.glob("jitted/*.py")), *(folder / name for name in SHARED)]
+    try:
+        found = [(path.name, path.stat()) for path in paths]
+    except OSError:
+        return ()
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+
+
 class _Cache(FunctionCache):
     """A function's compiled code in files that may be missing, damaged or not writable."""
 
@@ -159,7 +179,7 @@ class _Cache(FunctionCache):
         super().__init__(function)
         # Files without checksums, of other programs, have other names.
         name = f"{self._impl.filename_base}-sealed"
-        stamp = self._impl.locator.get_source_stamp()
+        stamp = (self._impl.locator.get_source_stamp(), _stamp_of_all())
         self._cache_file = _SealedFile(self.cache_path, name, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

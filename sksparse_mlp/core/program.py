@@ -30,15 +30,14 @@ LAYER_ARRAYS = (
 def code_of(member: Any, *methods: str) -> int:
     """The number by which kernels know a member of a family, 0 if they do not.
 
-    It counts where the class that has it also has the methods that it stands for: what a
-    subclass changes is called as it is.
+    It counts unless a class further down changes one of the methods that it stands for:
+    what a subclass changes is called as it is.
     """
-    names = ("code", *methods)
-    owners = {
-        next((cls for cls in type(member).__mro__ if name in vars(cls)), None)
-        for name in names
-    }
-    return int(member.code) if len(owners) == 1 and None not in owners else 0
+
+    def depth(name: str) -> int:
+        return next(i for i, cls in enumerate(type(member).__mro__) if name in vars(cls))
+
+    return int(member.code) if all(depth("code") <= depth(m) for m in methods) else 0
 
 
 class Program:

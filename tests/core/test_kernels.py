@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sksparse_mlp.core import kernels
+from sksparse_mlp.core import jitted, kernels
 
 # Those of whole networks, which test_program.py compares with their steps.
 COMPOSED = {"bound_of_outputs", "update"}
@@ -20,7 +20,7 @@ KERNELS = sorted(
     name
     for name, value in vars(kernels).items()
     if callable(value)
-    and value.__module__ == kernels.__name__
+    and value.__module__.startswith(jitted.__name__)
     and not name.startswith("_")
     and name not in COMPOSED
 )

@@ -173,14 +173,14 @@ class Doubled(ReLU):
         a[start:stop] *= 2
 
 
-class Own(ReLU):
-    code = kernels.TANH
+class Named(ReLU):
+    """A subclass that only adds to its parent."""
 
 
 def test_only_what_kernels_know_is_compiled():
     methods = "forward", "backward"
-    assert code_of(ReLU(), *methods) == kernels.LEAKY_RELU
-    assert code_of(Doubled(), *methods) == code_of(Own(), *methods) == 0
+    assert code_of(ReLU(), *methods) == code_of(Named(), *methods) == kernels.LEAKY_RELU
+    assert code_of(Doubled(), *methods) == 0
     samples = new_samples()
     for changes in ({"X": samples.X.astype(np.float32)}, {"y": samples.y.astype(np.int32)}):
         others = replace(samples, **changes)
