@@ -78,9 +78,8 @@ html_theme_options = {
     # Wide tables take the place of a page's own contents.
     "secondary_sidebar_items": {
         "**": ["page-toc"],
-        **{
-            page: [] for page in ("defaults", "out_of_the_box", "settings", "literature/**")
-        },
+        **{page: [] for page in ("defaults", "out_of_the_box", "settings")},
+        **{f"literature/{path.stem}": [] for path in literature.RESULTS.glob("*.md")},
     },
 }
 

@@ -54,8 +54,8 @@ class RegressionLoss(BaseEstimator):
         Parameters
         ----------
         *arguments : tuple
-            As :func:`sksparse_mlp.core.kernels.loss_of_targets` has them, without the
-            code of the loss and its parameters.
+            As ``core.kernels.loss_of_targets`` has them, without the code of the loss and
+            its parameters.
         """
         raise NotImplementedError
 

@@ -315,7 +315,7 @@ class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstim
 
     @property
     def selection_frequencies_(self) -> np.ndarray:
-        """Share of the members that kept each feature, of shape (n_features_in_,).
+        """Share of the members that kept each feature, of shape (n_features,).
 
         Only of networks with `n_features_to_select`; how far members that saw other samples
         agree says how much the choice is worth.
