@@ -14,7 +14,8 @@ import pytest
 from joblib import parallel_config
 
 from benchmarks.literature import __main__ as program
-from benchmarks.literature.comparison import beside, standard_error
+from benchmarks.literature import pretorius, slope_signs, zhang
+from benchmarks.literature.comparison import beside, standard_error, with_error
 from benchmarks.literature.runs import Runs, finished_runs
 from benchmarks.samples import with_moved_copies
 
@@ -141,6 +142,38 @@ def test_figures_agree_within_two_standard_errors_of_the_difference():
     assert beside(2.0, [1.0])["within two"] == "-"
 
 
+def test_means_come_with_their_error_where_there_is_one():
+    assert with_error([1.0, 2.0, 3.0]) == "2.00 ± 0.58"
+    assert with_error([1.25], digits=1) == "1.2"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_biases_are_in_the_first_layer_only_if_wanted(first):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
+    model = pretorius.network((6, 6), {"activation": "relu"}, 0.01, 0, n_epochs=3)
+    pretorius.fitted(model, X, y, first_biases=first)
+    assert np.all(model.intercepts_[0] != 0)
+    assert all(np.any(bias) != first for bias in model.intercepts_[1:])
+
+
+def test_signs_of_gradients_follow_from_the_slopes():
+    gradients = np.random.default_rng(0).normal(size=(50, 3))
+    slopes, velocity = [np.zeros(3)], np.zeros(3)
+    for gradient in gradients:
+        velocity = 0.9 * velocity - 0.01 * gradient
+        slopes.append(slopes[-1] + velocity)
+    found = slope_signs.raised(np.array(slopes), 0.9)
+    assert found == pytest.approx(np.mean(gradients < 0, axis=0))
+
+
+def test_a_flow_is_kept_as_a_short_curve_with_its_ends():
+    flow = [3.0, *range(1, 25)]
+    kept = zhang.summarised(flow)
+    assert (kept["largest"], kept["last"]) == (24, 24)
+    assert kept["curve"] == pytest.approx([4.8, 14.5, 22.0])
+
+
 def run_program(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["literature", *arguments])
     program.main()
@@ -234,6 +267,14 @@ def test_cells_do_the_first_of_each_first(tmp_path, log):
     found = Runs("t", folder=tmp_path).cells(squared, cells(log))
     assert found == {"a": [{"square": 1}, {"square": 4}], "b": [{"square": 9}]}
     assert Path(log).read_text().split() == ["1", "3", "2"]
+
+
+def test_seeds_of_a_cell_are_runs_of_its_settings(tmp_path):
+    def run(x, seed):
+        return {"sum": x + seed}
+
+    found = Runs("t", folder=tmp_path).by_seed(run, {"a": {"x": 1}, "b": {"x": 5}}, (0, 1))
+    assert found == {"a": [{"sum": 1}, {"sum": 2}], "b": [{"sum": 5}, {"sum": 6}]}
 
 
 def test_only_finished_runs_are_reported_and_counted(tmp_path, log):

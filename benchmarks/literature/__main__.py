@@ -61,6 +61,21 @@ TABLES = {
     ),
     "summary": Table("What the documents claim, beside the finished runs of the others"),
     "nodes": Table("Pretorius' Tables 5.1 and 5.2, layers as classifiers", ("mnist",)),
+    "dead_nodes": Table(
+        "Pretorius' Tables 5.1 and 5.2 by seeds, trained and untrained", ("mnist",)
+    ),
+    "layers_by_epoch": Table(
+        "Pretorius' layers as classifiers, by epoch and width", ("fashion_mnist",)
+    ),
+    "depths": Table("Pretorius' curves by depth and width", ("mnist", "fashion_mnist")),
+    "edge": Table("Price et al.: (tau, m), zeros, gradients, depth 100", ("mnist",)),
+    "regrowth": Table(
+        "Chouliaras' curves, new weights, the end of evolution, images",
+        ("lung_discrete", "glioma", "fashion_mnist"),
+    ),
+    "skips": Table("Radu's Figures 3 and 5, early and deep", ("mnist", "isolet")),
+    "slope_signs": Table("Zhang's Table 7.4: signs of gradients", ("madelon",)),
+    "dying": Table("Relu nodes that die by sparsity, Pretorius' question", ("mnist",)),
 }
 
 

@@ -12,15 +12,21 @@ The pixels are those of a copy of the data set that was stored as JPEG, so that 
 differ from the original."""
 
 
-def run(runs):
+def measured(runs):
+    """Per activation, the results of the seeds."""
+    zhang.deviations(runs)
     n_epochs = runs.reduced("epochs", document=500, here=N_EPOCHS)
     seeds = range(runs.reduced("seeds", document=3, here=N_SEEDS))
     network = NETWORK | {"max_iter": runs.epochs(n_epochs)}
-    results = zhang.results_by_activation(runs, "cifar10", SLOPE, network, seeds)
+    return zhang.results_by_activation(runs, "cifar10", SLOPE, network, seeds)
+
+
+def run(runs):
+    results = measured(runs)
     zhang.plot_curves(results, runs.path(".png"), SLOPE)
     runs.finish(
         "CIFAR-10 (Zhang 2023, Tables 7.1 and 7.2)",
-        TEXT.format(n=network["max_iter"], slope=SLOPE),
+        TEXT.format(n=runs.epochs(N_EPOCHS), slope=SLOPE),
         zhang.PROTOCOL.format(alpha=NETWORK["alpha"]),
         f"## Table 7.1: best test accuracy in %, slope {SLOPE}",
         markdown(zhang.accuracy_table("cifar10", results)),

@@ -26,3 +26,10 @@ def standard_error(values: list[float]) -> float:
     if len(values) < 2:
         return np.nan
     return np.std(values, ddof=1) / np.sqrt(len(values))
+
+
+def with_error(values, digits: int = 2) -> str:
+    """Their mean, with its standard error where there are two or more."""
+    error = standard_error(values)
+    text = f"{np.mean(values):.{digits}f}"
+    return text if np.isnan(error) else f"{text} ± {error:.{digits}f}"

@@ -174,6 +174,7 @@ accuracy has fallen by {fall:g} points or more from its best to below {chance} %
 
 
 def run(runs):
+    zhang.deviations(runs)
     n_epochs = runs.epochs(runs.reduced("epochs", document=500, here=500))
     seeds = range(runs.reduced("seeds", document=3, here=3))
     network = madelon.NETWORK | {"max_iter": n_epochs}

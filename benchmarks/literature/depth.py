@@ -288,7 +288,30 @@ with 60,000 samples, rate 3e-4 stayed at chance, 1e-4 stood at 64 % after six ep
 these is in the table."""
 
 
+def deviations(runs):
+    sizes = dict.fromkeys(f"{n_train:,} x {n_epochs}" for *_, n_train, n_epochs in PLAN)
+    rates = "; ".join(
+        f"depth {n_layers}: {' or '.join(f'{rate:g}' for rate in rates)}"
+        for n_layers, rates in RATES.items()
+    )
+    runs.deviates("seeds", document=5, here=1)
+    runs.deviates(
+        "training samples x epochs",
+        document="60,000, epochs not said",
+        here=", ".join(sizes),
+    )
+    runs.deviates("optimizer, batches", document="not said", here="Adam, 128")
+    runs.deviates("learning rates", document="not said", here=rates)
+    runs.deviates("share of the connections", document="not said", here="20 %, or all")
+    runs.deviates(
+        "depth 100",
+        document="as depth 30",
+        here="one clipped activation, one without a clip, sparse; more elsewhere",
+    )
+
+
 def run(runs):
+    deviations(runs)
     with warnings.catch_warnings():
         # That training diverges is a result here.
         warnings.simplefilter("ignore", ConvergenceWarning)

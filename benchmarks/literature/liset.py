@@ -279,7 +279,43 @@ slower still. The document's low final accuracy on ISOLET with epsilon 21 is onl
 to without evolution:"""
 
 
+def plot_curves(curves_of, path):
+    """Test accuracy by epoch, as the document's Figures 6 and 7 show it."""
+    figure, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
+    lines = ("k-", "k--", "k-.", "k:", "C0-")
+    for ax, ((data, epsilon), curves) in zip(axes.flat, curves_of.items(), strict=True):
+        shown = ["SET", *(f"LiSET, gamma {gamma}" for gamma in GAMMAS)]
+        for name, line in zip(shown, lines, strict=True):
+            mean = curves[name].mean(axis=0)
+            ax.plot(range(1, len(mean) + 1), mean, line, label=name, linewidth=0.9)
+        ax.set(title=f"{data}, epsilon {epsilon}", xlabel="epoch")
+        ax.set_ylim(bottom=curves["SET"].mean(axis=0)[-1] - 25)
+        for final, line in zip(
+            (PRINTED_SET[data, epsilon][1], max(PRINTED[data, epsilon][1])), ("-", "--"),
+            strict=True,
+        ):  # fmt: skip
+            ax.axhline(final, color="0.7", linestyle=line, zorder=0)
+        ax.set_ylabel("test accuracy (%)")
+    axes[0, 0].legend(fontsize="small", title="grey: the document's last accuracy,\n"
+                      "SET solid, best LiSET dashed")  # fmt: skip
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def deviations(runs):
+    runs.deviates("training samples of MNIST", document="50,000",
+                  here="60,000; 50,000 on the page of skip strengths")  # fmt: skip
+    runs.deviates("momentum", document="not said", here=SHARED["momentum"])
+    runs.deviates("initial weights", document="not said", here="He's, or as small as named")
+    runs.deviates("weights of new connections", document="not said",
+                  here=f"normal, {SCALE} times He's, unless named")  # fmt: skip
+    runs.deviates("learning rate of the skip matrices", document="the network's",
+                  here="0.01 of it, unless named")  # fmt: skip
+    runs.deviates("seeds of other gammas", document="not said", here=1)
+
+
 def run(runs):
+    deviations(runs)
     tables, curves_of, from_zero = {}, {}, []
     for data, epsilon in PRINTED:
         curves_of[data, epsilon] = results(runs, data, epsilon, rules())
@@ -293,6 +329,7 @@ def run(runs):
     small = small_weights(runs)
     plot(curves_of, runs.path(".png"))
     plot_grid(tables, runs.path("_grid.png"))
+    plot_curves(curves_of, runs.path("_curves.png"))
     summary = [summary_row(*key, table) for key, table in tables.items()]
     runs.finish(
         "LiSET against SET (Radu 2021, Tables 2 and 3)",
@@ -300,6 +337,8 @@ def run(runs):
         "## ARA and final accuracy, the best of four gammas",
         markdown(pd.DataFrame(summary)),
         "![By gamma](liset_grid.png)",
+        "## Accuracy by epoch (Figures 6 and 7)",
+        "![Accuracy by epoch](liset_curves.png)",
         "## Why the document's ARA is lower",
         SMALL_WEIGHTS.format(scale=SCALE, small=SMALL_SCALE),
         markdown(small),

@@ -141,7 +141,15 @@ slope itself is multiplied by the momentum, and the gradient added. The package 
 neither of the last two."""
 
 
+def deviations(runs):
+    zhang.deviations(runs)
+    runs.deviates("output layer", document="two classes", here="one logistic output")
+    runs.deviates("seeds of Table 7.4 and of changed protocols", document=3, here=1)
+    runs.deviates("last epoch", document="connections are removed", here="no evolution")
+
+
 def run(runs):
+    deviations(runs)
     network = NETWORK | {"max_iter": runs.epochs(NETWORK["max_iter"])}
     results = zhang.results_by_activation(runs, "madelon", 0.5, network)
     by_slope, slopes = compare_slopes(runs, network, MAKERS), ending_slopes(runs, network)

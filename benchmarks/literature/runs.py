@@ -148,6 +148,20 @@ class Runs:
             self._wanted[json.dumps(asked)] = self._find(asked) is not None
         return {cell: self._take(own) for cell, own in finished.items() if own}
 
+    def by_seed(
+        self,
+        function: Callable[..., dict],
+        cells: dict[Cell, dict],
+        seeds: Iterable[int],
+    ) -> dict[Cell, list[dict]]:
+        """What the function returns for the settings of each cell and each seed."""
+        seeds = self.some(list(seeds))
+        grid = {
+            cell: [settings | {"seed": seed} for seed in seeds]
+            for cell, settings in cells.items()
+        }
+        return self.cells(function, grid)
+
     def _take(self, found: list[dict]) -> list[dict]:
         """Results of the runs, which the report counts."""
         self._used += [run for run in found if not any(run is used for used in self._used)]

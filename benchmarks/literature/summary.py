@@ -4,184 +4,35 @@ Nothing is run here: every figure is computed from the committed results.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.literature import (
     chouliaras,
-    densities,
+    dead_nodes,
     depth,
-    fashion,
+    depths,
+    dying,
+    edge,
+    layers_by_epoch,
     liset,
-    madelon,
     nodes,
-    zhang,
+    regrowth,
+    skips,
 )
-from benchmarks.literature.comparison import beside
-from benchmarks.literature.runs import Runs
+from benchmarks.literature.claims import (
+    Claim,
+    extent,
+    kept,
+    order_of,
+    verdict,
+)
+from benchmarks.literature.claims_zhang import zhang_claims
+from benchmarks.literature.comparison import standard_error, with_error
+from benchmarks.literature.runs import RESULTS
 from benchmarks.tables import markdown
 from sksparse_mlp.analysis import average_ratioed_accuracy
-
-EGF = "norm 1, 1000 samples"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement of a document, our figure, whether it agrees, and why if it does not."""
-
-    claim: str
-    ours: str
-    agrees: str
-    why: str = "-"
-
-
-def kept(name: str) -> Runs:
-    """The committed runs of a table."""
-    return Runs(name, only_finished=True, other_versions=True)
-
-
-def verdict(agrees: bool, in_part: bool = False) -> str:
-    return "yes" if agrees else "in part" if in_part else "no"
-
-
-def ranked(values: dict[str, float], digits: int = 1) -> str:
-    order = sorted(values, key=lambda name: -values[name])
-    return " > ".join(f"{name} {values[name]:.{digits}f}" for name in order)
-
-
-def spread(*cells: list[dict]) -> float:
-    """By how many points the best accuracies of the seeds of a cell differ, at most."""
-    best = [[max(result["accuracy"]) for result in results] for results in cells]
-    return max(max(values) - min(values) for values in best)
-
-
-def order_of(values: dict[str, float]) -> list[str]:
-    return sorted(values, key=lambda name: -values[name])
-
-
-# --- Zhang ------------------------------------------------------------------------------
-
-
-def best_claim(data: str, title: str, results: dict) -> Claim:
-    """Whether activations come in the document's order of best test accuracy."""
-    printed = {name: figures[0] for name, figures in zhang.PRINTED[data].items()}
-    own = {
-        name: float(np.mean([max(r["accuracy"]) for r in found]))
-        for name, found in results.items()
-    }
-    seeds = len(next(iter(results.values())))
-    first, second = order_of(own)[:2]
-    top = {*order_of(printed)[:2]} == {first, second}
-    return Claim(
-        f"{title}, best test accuracy (%): {ranked(printed, 2)}",
-        f"{ranked(own, 2)} (seeds: {seeds})",
-        verdict(order_of(own) == order_of(printed), top),
-        f"the first two are the document's; {own[first] - own[second]:.2f} points apart, "
-        f"the seeds of either by up to {spread(results[first], results[second]):.2f}"
-        if top and order_of(own) != order_of(printed)
-        else "-",
-    )
-
-
-def flow_claim(data: str, title: str, results: dict) -> Claim:
-    printed = {name: figures[1] for name, figures in zhang.PRINTED[data].items()}
-    own = {
-        name: float(np.mean([max(r["flow"][EGF]) for r in found]))
-        for name, found in results.items()
-    }
-    least = order_of(own)[-1] == order_of(printed)[-1]
-    alternating = {*order_of(own)[:2]} == {*order_of(printed)[:2]}
-    factors = [own[name] / printed[name] for name in own]
-    return Claim(
-        f"{title}, largest gradient flow: {ranked(printed, 3)}",
-        f"{ranked(own, 3)} (norm 1)",
-        verdict(least and alternating, least or alternating),
-        f"the scale is {min(factors):.2g} to {max(factors):.2g} times the document's; its "
-        "samples and their number are not said, and neither norm gives its scale on both "
-        "data sets: open",
-    )
-
-
-def slope_claims(runs: Runs) -> Iterator[Claim]:
-    off = {}
-    for name, maker in madelon.MAKERS.items():
-        by_slope = madelon.results_by_slope(runs, madelon.NETWORK, maker)
-        figures = zip(madelon.PRINTED_BY_SLOPE[name], by_slope.items(), strict=True)
-        off[name] = [
-            f"{slope}"
-            for printed, (slope, results) in figures
-            if beside(printed, [max(r["accuracy"]) for r in results])["within two"] != "yes"
-        ]
-    n_all = len(madelon.MAKERS) * len(madelon.SLOPES)
-    n_off = sum(map(len, off.values()))
-    yield Claim(
-        "Madelon, best accuracy by starting slope (Table 7.3)",
-        f"{n_all - n_off} of {n_all} figures within two standard errors; not: "
-        + "; ".join(f"{name} {' '.join(slopes)}" for name, slopes in off.items() if slopes),
-        verdict(n_off == 0, n_off < n_all / 2),
-        "dropout and weight decay, of which the document says little, move Leaky ReLU's "
-        "large slopes by as much (table on the page)",
-    )
-    slopes = madelon.ending_slopes(runs, madelon.NETWORK)
-    document = slopes.pop("document")
-    off = {way: float(abs(values - document).mean()) for way, values in slopes.items()}
-    second = {way: int(np.sum(values[:, 1] < 0)) for way, values in slopes.items()}
-    n_raised = int(np.sum(slopes["per epoch"][:, 1] > madelon.SLOPES))
-    yield Claim(
-        f"Madelon, ending slopes (Table 7.4): the second layer's becomes negative in "
-        f"{np.sum(document[:, 1] < 0)} of {len(document)} starts",
-        "by how slopes are updated, negative second layers and mean distance from the "
-        "document: " + "; ".join(f"{way} {second[way]}, {off[way]:.2f}" for way in slopes),
-        verdict(False, any(n > len(document) / 2 for n in second.values())),
-        f"updates per epoch down the gradient raise the second layer's slope in {n_raised} "
-        f"of {len(document)} starts: the loss falls that way. Only readings that do not "
-        "descend (the printed equation lacks the sign) make any negative, and none gives "
-        "the document's. What another reading of its dropout does was not tried: open",
-    )
-
-
-def density_claim() -> Iterator[Claim]:
-    runs = kept("densities")
-    found = runs.cells(zhang.train, densities.grid_of(madelon.NETWORK, zhang.SEEDS))
-    table = densities.verdicts(found)
-    columns = {
-        "both alternating activations are ahead": "both alternating ahead of the other two",
-        "Leaky ReLU is last": "LeakyReLU is last",
-    }
-    for claim, column in columns.items():
-        n_yes = int((table[column] == "yes").sum())
-        yield Claim(
-            f"Madelon, epsilon 10 to 40 (Figure 7.2): {claim}",
-            f"at {n_yes} of {len(table)} epsilons ({sum(map(len, found.values()))} runs)",
-            verdict(n_yes == len(table), n_yes > 0),
-            "-"
-            if n_yes == len(table)
-            else f"seeds of a network are up to {spread(*found.values()):.1f} points apart",
-        )
-    explosions = table["LeakyReLU explodes"].iloc[-1]
-    yield Claim(
-        "at epsilon 40 Leaky ReLU explodes after about 100 epochs",
-        f"in {explosions} runs",
-        verdict(not explosions.startswith("0")),
-        "-" if not explosions.startswith("0") else "open: see the changed protocols there",
-    )
-
-
-def zhang_claims() -> Iterator[Claim]:
-    runs = kept("madelon")
-    on_madelon = zhang.results_by_activation(runs, "madelon", 0.5, madelon.NETWORK)
-    on_fashion = zhang.results_by_activation(
-        kept("fashion"), "fashion_mnist", fashion.SLOPE, fashion.NETWORK, fashion.SEEDS
-    )
-    yield best_claim("madelon", "Madelon", on_madelon)
-    yield best_claim("fashion_mnist", "Fashion-MNIST", on_fashion)
-    yield flow_claim("madelon", "Madelon", on_madelon)
-    yield flow_claim("fashion_mnist", "Fashion-MNIST", on_fashion)
-    yield from slope_claims(runs)
-    yield from density_claim()
-
 
 # --- the others -------------------------------------------------------------------------
 
@@ -214,8 +65,134 @@ def radu_claims() -> Iterator[Claim]:
             "matter; the document's program never changes its masks (page)",
         )
 
+    yield from skip_claims()
+
+
+def skip_claims() -> Iterator[Claim]:
+    values, places, _ = skips.measured(kept("skips"))
+    if values is not None:
+        ratios = {
+            gamma: max(own) / min(own)
+            for gamma in skips.GAMMAS
+            for own in [skips.likelihood(gamma, values)]
+        }
+        low, high = min(ratios), max(ratios)
+        yield Claim(
+            "the likeliest input is e times as likely as the least for very negative "
+            "gammas; with large ones LiSET is as SET",
+            f"{ratios[low]:.2f} times at gamma {low}, {ratios[high]:.3f} at {high}",
+            verdict(abs(ratios[low] - np.e) < 0.01 and ratios[high] < 1.01),
+        )
+    gaps = skips.gaps(places)
+    if gaps:
+        texts = [f"{name} {with_error(gap)}" for name, gap in gaps.items()]
+        clear = [
+            name
+            for name, gap in gaps.items()
+            if len(gap) > 1 and abs(np.mean(gap)) > 2 * standard_error(gap)
+        ]
+        yield Claim(
+            "left for later: whether LiSET helps in early or in deep layers",
+            f"isolet, mean accuracy less SET's in points, LiSET in {'; '.join(texts)}",
+            "open question",
+            "beyond two standard errors: " + (", ".join(clear) or "none"),
+        )
+
 
 def chouliaras_claims() -> Iterator[Claim]:
+    yield from speed_claims()
+    yield from regrowth_claims()
+
+
+def regrowth_claims() -> Iterator[Claim]:
+    found, copies, large, single = regrowth.measured(kept("regrowth"))
+    yield from ending_claims(found)
+    if large:
+        stuck = {
+            name: max(results[0]["accuracy"]) <= regrowth.STUCK
+            for name, results in large.items()
+        }
+        yield Claim(
+            "four layers of 4000 are stuck at 10 % for the first 10 to 30 epochs",
+            "; ".join(
+                f"initial weights by {name}: {'stuck' if is_stuck else 'learns'}, "
+                f"at most {max(large[name][0]['accuracy']):.0f} %"
+                for name, is_stuck in stuck.items()
+            ),
+            verdict(all(stuck.values()), any(stuck.values())),
+            f"its initial weights are not said; ours are {regrowth.N_LARGE_EPOCHS} epochs "
+            f"of {regrowth.N_IMAGES} images",
+        )
+    if len(copies) > 1:
+        texts = [
+            f"{name} {with_error([r['accuracy'][-1] for r in results])}"
+            for name, results in copies.items()
+        ]
+        yield Claim(
+            "images are augmented for networks of 4000-1000-4000",
+            f"copies of {regrowth.N_IMAGES} images: {'; '.join(texts)} %",
+            "not a claim",
+            "the document does not compare with and without",
+        )
+    if single:
+        less = [
+            100 * (1 - result["sparse"] / result["dense"]) for [result] in single.values()
+        ]
+        yield Claim(
+            "predictions of sparse networks are faster than those of dense ones",
+            f"a single one takes {min(less):.0f} to {max(less):.0f} % less time than "
+            "PyTorch's full layers",
+            verdict(min(less) > 0, max(less) > 0),
+            "a small network's prediction is the cost of checking one sample"
+            if min(less) <= 0
+            else "-",
+        )
+
+
+def ending_claims(found: dict) -> Iterator[Claim]:
+    """When evolution ends, and how new weights begin: differences from SET, all data."""
+    gaps = {
+        name: np.concatenate(own)
+        for name in regrowth.VARIANTS
+        if name != regrowth.SET
+        and (
+            own := [
+                g
+                for data in regrowth.SMALL
+                for g in [regrowth.gap(found, data, name)]
+                if g.size
+            ]
+        )
+    }
+    ending = {
+        n: gaps[f"SET, off in the last {n}"]
+        for n in regrowth.OFF[1:]
+        if f"SET, off in the last {n}" in gaps
+    }
+    if ending:
+        is_small = {n: abs(np.mean(g)) <= 2 * standard_error(g) for n, g in ending.items()}
+        agree = [bool(is_small[n]) == (n <= 10) for n in ending]
+        yield Claim(
+            "evolution off in the last 1, 5 or 10 epochs does not matter, in more it harms",
+            "points less than SET's: "
+            + "; ".join(f"last {n} {with_error(g)}" for n, g in ending.items())
+            + f" ({' and '.join(regrowth.SMALL)}, of {regrowth.N_EPOCHS} epochs)",
+            verdict(all(agree), any(agree)),
+            "within two standard errors counts as no matter; a gain is no harm"
+            if not all(agree)
+            else "-",
+        )
+    name = "SET, new weights as at initialisation"
+    if name in gaps:
+        yield Claim(
+            "new weights begin as at initialisation",
+            f"points beside new weights of zero: {with_error(gaps[name])}",
+            "not a claim",
+            "the document does not compare with zero",
+        )
+
+
+def speed_claims() -> Iterator[Claim]:
     runs = kept("chouliaras")
     most = fastest = 0
     parts, changes, shares = [], [], []
@@ -297,16 +274,66 @@ def price_claims() -> Iterator[Claim]:
     ]
     yield Claim(
         "depth 100: clipped activations train",
-        "; ".join(texts) + " (one seed, no full layers)",
+        "; ".join(texts) + " (one seed)",
         verdict(all(map(depth.has_trained, deep))),
     )
+    yield from edge_claims()
+
+
+def edge_claims() -> Iterator[Claim]:
+    flows, found, deep = edge.measured(kept("edge"))
+    if found:
+        points = {depth.label(a): edge.edge_of_chaos(a) for a in edge.GRID}
+        trains = {n: np.nanmean(edge.last(results)) > 50 for n, results in found.items()}
+        stable = [n for n in found if np.isfinite(clip_of(n)) and points[n].stability < 0.9]
+        others = [n for n in found if n not in stable]
+        n_stable, n_others = sum(trains[n] for n in stable), sum(trains[n] for n in others)
+        yield Claim(
+            "a small clip keeps training stable; a large one, or none, does not",
+            f"depth {edge.DEPTH}, 3 seeds: {n_stable} of {len(stable)} clipped ones with "
+            f"V' < 0.9 train, {n_others} of {len(others)} others",
+            verdict(n_stable == len(stable) and n_others == 0, n_stable > n_others),
+            "short training: " + ", ".join(n for n in stable if not trains[n]) + " stay low"
+            if n_stable < len(stable)
+            else "-",
+        )
+    if flows:
+        ratios = {
+            name: np.median([r["norms"][1] / r["norms"][-2] for r in results])
+            for name, results in flows.items()
+            if all(r["norms"][-2] > 0 for r in results)
+        }
+        off = {n: max(r, 1 / r) if r > 0 else np.inf for n, r in ratios.items()}
+        failing = [n for n in off if n not in ("stable", "relu")]
+        yield Claim(
+            "with more than one fixed point gradients vanish or explode",
+            "gradient of the second layer over that of the last, median: "
+            + "; ".join(f"{name} {ratio:.3g}" for name, ratio in ratios.items()),
+            verdict(
+                all(off[n] > 3 * off["stable"] for n in failing),
+                any(off[n] > 3 * off["stable"] for n in failing),
+            ),
+        )
+    if deep:
+        texts = [f"{n} {np.nanmax(edge.last(r)):.1f} %" for n, r in deep.items()]
+        yield Claim(
+            "depth 100, full layers",
+            f"{'; '.join(texts)} after {edge.N_FULL_EPOCHS} epochs of {edge.N_FULL_TRAIN} "
+            "samples, one seed",
+            "not compared",
+            "the document's accuracies are in a figure that is not in the text we have",
+        )
+
+
+def clip_of(name: str) -> float:
+    """The clip of an activation of the grid, by its label."""
+    return next(a.clip for a in edge.GRID if depth.label(a) == name)
 
 
 def pretorius_claims() -> Iterator[Claim]:
     runs = kept("nodes")
     grid = [{"settings": nodes.SHARED | network} for network in nodes.NETWORKS]
     found = runs.map(nodes.measure, grid)
-    measured = dict(zip(map(nodes.label, nodes.NETWORKS), found, strict=True))
     gaps = [abs(gap) for r in found for gap in nodes.last_gaps(r).values()]
     within = sum(gap <= nodes.WANTED_GAP for gap in gaps)
     yield Claim(
@@ -328,6 +355,14 @@ def pretorius_claims() -> Iterator[Claim]:
         verdict(max(apart) <= 0.3, min(apart) <= 0.3),
         "one seed, at most 25 epochs instead of 300" if max(apart) > 0.3 else "-",
     )
+    yield from first_dead_claims(found)
+    yield from dead_claims()
+    yield from by_epoch_claims()
+    yield from dying_claims()
+
+
+def first_dead_claims(found: list[dict]) -> Iterator[Claim]:
+    measured = dict(zip(map(nodes.label, nodes.NETWORKS), found, strict=True))
     dead = {
         name: 100 * sum(r["dead"]) / (nodes.WIDTH * len(r["dead"]))
         for name, r in measured.items()
@@ -344,20 +379,169 @@ def pretorius_claims() -> Iterator[Claim]:
     )
 
 
-DOCUMENTS: dict[str, tuple[Callable[[], Iterator[Claim]], str]] = {
+def dead_claims() -> Iterator[Claim]:
+    found, *_ = dead_nodes.measured(kept("dead_nodes"))
+    if not found:
+        return
+    own, theirs, untrained = {}, {}, []
+    for (n_layers, name), results in found.items():
+        label = f"{n_layers} x {name}"
+        own[label] = [dead_nodes.dead(result, n_layers) for result in results]
+        theirs[label] = dead_nodes.printed(nodes.DOCUMENT_DEAD, n_layers, name)
+        untrained += [
+            100 * share for r in results for share in r["untrained, train"]["sparsity"]
+        ]
+    close = [abs(theirs[n] - np.mean(own[n])) <= 2 for n in own]
+    yield Claim(
+        "the same with biases in the first layer only: "
+        + ", ".join(f"{n} {d:.1f}" for n, d in theirs.items()),
+        ", ".join(f"{n} {with_error(d, digits=1)}" for n, d in own.items()),
+        verdict(all(close), any(close)),
+        f"{dead_nodes.N_EPOCHS} epochs of {dead_nodes.N_SAMPLES} samples in place of 300 "
+        "of 60,000",
+    )
+    yield Claim(
+        "untrained layers are about 50 % sparse",
+        f"{min(untrained):.0f} to {max(untrained):.0f} %, mean {np.mean(untrained):.1f} %",
+        verdict(max(untrained) < 55 and min(untrained) > 45, 45 < np.mean(untrained) < 55),
+    )
+
+
+def by_epoch_claims() -> Iterator[Claim]:
+    epochs, widths = layers_by_epoch.measured(kept("layers_by_epoch"))
+    for activation, results in epochs.items():
+        rise = [
+            100 * (curve[-1][-1] - curve[-1][0])
+            for r in results
+            for curve in [r["layers"]["layer_accuracy"]]
+        ]
+        yield Claim(
+            f"{activation}: accuracies of layers rise with depth (Figure 6.6)",
+            f"discrete, the last less the first: {with_error(rise)} points after "
+            f"{layers_by_epoch.N_EPOCHS} epochs",
+            verdict(min(rise) > 0, max(rise) > 0),
+        )
+    if widths:
+        gaps = {
+            cell: 100
+            * np.mean([r["layers"]["discrete"][-1] - r["network"] for r in results])
+            for cell, results in widths.items()
+        }
+        near = [abs(gap) <= nodes.WANTED_GAP for gap in gaps.values()]
+        yield Claim(
+            "the last layer is about as good as the network at every width, 20 to 800",
+            "discrete, points: "
+            + "; ".join(f"{a} {w}: {g:+.1f}" for (a, w), g in gaps.items()),
+            verdict(all(near), any(near)),
+            f"within {nodes.WANTED_GAP} points counts; short training"
+            if not all(near)
+            else "-",
+        )
+    yield from depth_claims()
+
+
+def depth_claims() -> Iterator[Claim]:
+    curves = depths.measured(kept("depths"))
+    best = {cell: float(np.mean([r["best"] for r in rs])) for cell, rs in curves.items()}
+    protocol = f"{depths.N_EPOCHS} epochs of {depths.N_SAMPLES} samples, one seed"
+    ahead = [
+        best[*own, "relu"] - best[*own, "logistic"]
+        for *own, name in best
+        if name == "relu" and (*own, "logistic") in best
+    ]
+    if ahead:
+        n_ahead = sum(gap > 0 for gap in ahead)
+        yield Claim(
+            "relu outperforms logistic networks in every configuration (chapter 3)",
+            f"in {n_ahead} of {len(ahead)}, by {extent(ahead)} points",
+            verdict(n_ahead == len(ahead), n_ahead > 0),
+            protocol,
+        )
+    wider = [
+        best[data, 800, n_layers, name] - best[data, 200, n_layers, name]
+        for data, width, n_layers, name in best
+        if width == 800 and (data, 200, n_layers, name) in best
+    ]
+    if wider:
+        n_wider = sum(gap > 0 for gap in wider)
+        yield Claim(
+            "networks of width 800 are slightly better than those of width 200",
+            f"in {n_wider} of {len(wider)}, by {extent(wider)} points",
+            verdict(n_wider == len(wider), n_wider > 0),
+            protocol,
+        )
+    ends = [best.get(("mnist", 200, n_layers, "logistic")) for n_layers in (2, 8)]
+    if None not in ends:
+        yield Claim(
+            "MNIST, width 200: logistic networks get worse with depth",
+            f"{ends[0]:.1f} % with 2 layers, {ends[1]:.1f} % with 8",
+            verdict(ends[1] < ends[0]),
+            protocol,
+        )
+
+
+def dying_claims() -> Iterator[Claim]:
+    found = dying.measured(kept("dying"))
+    if found:
+        yield Claim(
+            "open in the document: from which sparsity relu harms",
+            dying.verdict(found),
+            "open question",
+            "networks of 4 x 200 on MNIST under SET",
+        )
+
+
+# Per document its claims, and the pages of its tables.
+DOCUMENTS: dict[str, tuple[Callable[[], Iterator[Claim]], dict[str, str]]] = {
     "Zhang 2023": (
         zhang_claims,
-        "[Madelon](madelon.md), [by density](densities.md), [Fashion-MNIST](fashion.md), "
-        "[sparsity of layers](sparsity.md)",
+        {
+            "madelon": "Madelon",
+            "densities": "by density",
+            "fashion": "Fashion-MNIST",
+            "cifar": "CIFAR-10",
+            "sparsity": "sparsity of layers",
+            "slope_signs": "signs of slopes",
+        },
     ),
-    "Radu 2021": (radu_claims, "[LiSET against SET](liset.md)"),
-    "Price et al. 2024": (price_claims, "[depth](depth.md)"),
+    "Radu 2021": (
+        radu_claims,
+        {"liset": "LiSET against SET", "skips": "strengths and places"},
+    ),
+    "Price et al. 2024": (
+        price_claims,
+        {"depth": "depth", "edge": "thresholds and clips"},
+    ),
     "Chouliaras 2021": (
         chouliaras_claims,
-        "[wide data and large networks](chouliaras.md), [schedules](schedules.md)",
+        {
+            "chouliaras": "wide data and large networks",
+            "schedules": "schedules",
+            "regrowth": "curves and new weights",
+        },
     ),
-    "Pretorius 2020": (pretorius_claims, "[nodes](nodes.md)"),
+    "Pretorius 2020": (
+        pretorius_claims,
+        {
+            "nodes": "nodes",
+            "dead_nodes": "dead nodes by seed",
+            "layers_by_epoch": "layers by epoch and width",
+            "depths": "depth and width",
+            "dying": "dying relu",
+        },
+    ),
 }
+
+
+def links(pages: dict[str, str]) -> str:
+    """To the pages that there are: those of tables with a finished run."""
+    return ", ".join(
+        f"[{words}]({name}.md)"
+        for name, words in pages.items()
+        if (RESULTS / f"{name}.md").is_file()
+    )
+
+
 TEXT = """\
 # The documents, claim by claim
 
@@ -374,5 +558,9 @@ def run(runs):
         table = pd.DataFrame([vars(claim) for claim in claims()])
         counts = table["agrees"].value_counts()
         said = ", ".join(f"{n} {word}" for word, n in counts.items())
-        parts += [f"## {document}", f"{pages}. Claims that agree: {said}.", markdown(table)]
+        parts += [
+            f"## {document}",
+            f"{links(pages)}. Claims that agree: {said}.",
+            markdown(table),
+        ]
     runs.path("md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

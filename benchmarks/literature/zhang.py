@@ -17,6 +17,8 @@ from sksparse_mlp.initializers import HeUniform
 SEEDS = range(3)
 # Samples from which the gradient flow is taken besides a batch, and the norms.
 N_OBSERVED, NORMS = 1_000, (1, 2)
+# Epochs of which a mean of the flow is kept.
+N_TOGETHER = 10
 
 
 class FullFanInUniform(HeUniform):
@@ -49,6 +51,21 @@ def protocol(batch_size, **network):
     return SHARED | {"batch_size": batch_size, "alpha": alpha} | network
 
 
+# What the document does not say, and what is done.
+CHOSEN = {
+    "weight decay": f"{DECAY} of every weight at each update, unless another is named",
+    "initial weights": "uniform, variance 2 / n_in of all input neurons",
+    "weights of new connections": "zero",
+    "samples of the gradient flow": f"a batch, and {N_OBSERVED}",
+}
+
+
+def deviations(runs):
+    """Let the report list what is chosen where the document says nothing."""
+    for what, here in CHOSEN.items():
+        runs.deviates(what, document="not said", here=here)
+
+
 class Flow(EpochCallback):
     """Takes the effective gradient flow after every epoch, in several ways."""
 
@@ -69,8 +86,18 @@ class Flow(EpochCallback):
                 self.flows.setdefault(key, []).append(float(f"{flow:.4g}"))
 
 
+def summarised(flow):
+    """The largest and the last of all epochs, and means of `N_TOGETHER` for a curve."""
+    parts = [flow[k : k + N_TOGETHER] for k in range(0, len(flow), N_TOGETHER)]
+    return {
+        "largest": max(flow),
+        "last": flow[-1],
+        "curve": [float(f"{np.mean(part):.4g}") for part in parts],
+    }
+
+
 def train(data, activation, seed, network, standardised=True, with_flow=True):
-    """Test accuracy and gradient flow after every epoch, slopes after the last."""
+    """Test accuracy after every epoch, what gradients flowed, slopes after the last."""
     scaler = StandardScaler() if standardised else None
     X_train, y_train, X_test, y_test = scaled(data, scaler)
     accuracy = TestAccuracy(X_test, y_test)
@@ -80,7 +107,7 @@ def train(data, activation, seed, network, standardised=True, with_flow=True):
     model.set_callbacks(*callbacks).fit(X_train, y_train)
     return {
         "accuracy": [round(100 * score, 2) for score in accuracy.scores],
-        "flow": flow.flows,
+        "flow": {way: summarised(values) for way, values in flow.flows.items()},
         "slopes": [round(slope, 3) for slope in model.slopes_],
     }
 
@@ -152,8 +179,8 @@ def flow_table(data, results):
         _, largest, last = PRINTED[data][name]
         row = {"activation": name, "document": f"{largest:.3f} / {last:.3f}"}
         for way in found[0]["flow"]:
-            curves = np.array([result["flow"][way] for result in found])
-            row[way] = f"{curves.max(axis=1).mean():.3f} / {curves[:, -1].mean():.3f}"
+            means = pd.DataFrame([result["flow"][way] for result in found])
+            row[way] = f"{means['largest'].mean():.3f} / {means['last'].mean():.3f}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -192,7 +219,8 @@ def plot_curves(results, path, slope):
     for (name, found), style in zip(results.items(), LINES, strict=False):
         accuracy = np.mean([result["accuracy"] for result in found], axis=0)
         left.plot(smooth(accuracy), style, label=name)
-        right.plot(smooth(np.mean([r["flow"][way] for r in found], axis=0)), style)
+        flow = np.mean([r["flow"][way]["curve"] for r in found], axis=0)
+        right.plot(N_TOGETHER * np.arange(flow.size), flow, style)
     left.set(xlabel="epoch", ylabel="test accuracy (%)")
     right.set(xlabel="epoch", ylabel=f"effective gradient flow ({way})")
     left.legend(title=f"Slope {slope}, means of the seeds and 10 epochs")

@@ -1,0 +1,275 @@
+"""Price et al.: thresholds and clips, zeros by epoch, depth 100, both failure modes."""
+
+import warnings
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
+
+from benchmarks.accuracy import EpochCallback, TestAccuracy
+from benchmarks.literature import depth
+from benchmarks.literature.comparison import with_error
+from benchmarks.tables import markdown
+from sksparse_mlp.activations import CST, CReLU, ReLU, ReLUTau, SoftThreshold
+from sksparse_mlp.analysis import gradient_flow
+from sksparse_mlp.initializers import edge_of_chaos
+
+# (tau, m) of both clipped families; without a clip beside them.
+GRID = [
+    CST(threshold=0.5, clip=0.5),
+    CST(threshold=0.5, clip=1.0),
+    CST(threshold=0.5, clip=1.5),
+    CST(threshold=1.0, clip=0.5),
+    CST(threshold=1.0, clip=1.0),
+    CST(threshold=1.0, clip=2.0),
+    CReLU(threshold=0.5, clip=1.0),
+    CReLU(threshold=0.5, clip=2.0),
+    CReLU(threshold=1.0, clip=1.0),
+    CReLU(threshold=1.0, clip=2.0),
+    SoftThreshold(threshold=1.0),
+    ReLUTau(threshold=1.0),
+]
+DEPTH, RATE = 30, 1e-3
+N_TRAIN, N_EPOCHS, N_SEEDS = 5_000, 6, 3
+# Full layers, depth 100.
+FULL = [CST(threshold=0.25, clip=1.0), ReLUTau(threshold=1.0)]
+N_FULL_TRAIN, N_FULL_EPOCHS, FULL_RATE = 4_000, 5, 1e-4
+# Of which gradients are taken before training: a stable edge and the two ways to fail.
+FLOWS = {
+    "stable": CST(threshold=0.5, clip=1.0),
+    "relu": ReLU(),
+    "half-stable, no clip": ReLUTau(threshold=1.0),
+    "unstable, no clip": SoftThreshold(threshold=1.0),
+    "clip too large": CReLU(threshold=1.0, clip=2.0),
+    "threshold too large": CReLU(threshold=2.0, clip=0.5),
+}
+N_FLOW, FLOW_SEEDS = 200, range(3)
+
+
+class Zeros(EpochCallback):
+    """Share of hidden outputs that are exactly zero, over all layers, by epoch."""
+
+    def __init__(self, X):
+        self.X = X
+        self.shares = []
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        if context.task_name == "epoch":
+            layers = depth.hidden_layers(fitted_estimator, self.X)
+            self.shares.append(
+                round(float(np.mean([np.mean(a == 0) for _, a in layers])), 4)
+            )
+
+
+def train(activation, n_layers, layers, rate, n_train, n_epochs, seed):
+    """Test accuracy in % and share of zeros by epoch; they end where training does."""
+    X_train, y_train, X_test, y_test = depth.mnist(n_train)
+    few = slice(2_000)
+    accuracy = TestAccuracy(X_test[few], y_test[few])
+    zeros = Zeros(X_test[: depth.N_PROBED])
+    model = depth.classifier(
+        activation, n_layers, layers, learning_rate_init=rate, max_iter=n_epochs
+    ).set_params(random_state=seed, batch_size=32)
+    with warnings.catch_warnings():
+        # That training diverges is a result here.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.set_callbacks(accuracy, zeros).fit(X_train, y_train)
+    scores = [round(100 * score, 2) for score in accuracy.scores]
+    return {"accuracy": scores, "zeros": zeros.shares}
+
+
+def flow(activation, n_layers, seed):
+    """Before training: 2-norm of the loss gradient by layer, and variances."""
+    X, y, *_ = depth.mnist(N_FLOW)
+    # A step so small that it changes no weight.
+    model = depth.classifier(
+        activation, n_layers, "sparse", learning_rate_init=1e-30, max_iter=1
+    )
+    model.set_params(random_state=seed).fit(X, y)
+    squares = [
+        float(np.median((z**2).mean(axis=0))) for z, _ in depth.hidden_layers(model, X)
+    ]
+    norms = gradient_flow(model, X, y, norm=2)
+    return {
+        "norms": [float(f"{norm:.4g}") for norm in norms],
+        "q": [float(f"{square:.4g}") for square in squares],
+    }
+
+
+def last(results):
+    return [result["accuracy"][-1] if result["accuracy"] else np.nan for result in results]
+
+
+def row(activation, results):
+    point = edge_of_chaos(activation)
+    accuracies = np.array(last(results))
+    sound = accuracies[np.isfinite(accuracies)]
+    zeros = [r["zeros"] for r in results if r["zeros"]]
+    return {
+        "activation": depth.label(activation),
+        "V'": f"{point.stability:.3f}",
+        "zeros expected (%)": f"{100 * point.output_sparsity:.1f}",
+        "seeds": str(len(results)),
+        "not finite": str(len(accuracies) - sound.size),
+        "last test accuracy (%)": with_error(sound) if sound.size else "-",
+        "trains (above 50 %), seeds": str(int(np.sum(sound > 50))),
+        "zeros by epoch (%)": " ".join(f"{100 * z:.0f}" for z in zeros[0])
+        if zeros
+        else "-",
+    }
+
+
+def label(activation):
+    return "ReLU" if isinstance(activation, ReLU) else depth.label(activation)
+
+
+def flow_table(found):
+    """How the gradient changes from the last hidden layer to the first."""
+    rows = []
+    for name, results in found.items():
+        norms = np.array([r["norms"] for r in results])
+        # Layers inside all have the same shape.
+        first, final = norms[:, 1], norms[:, -2]
+        ratio = np.divide(first, final, out=np.full(len(first), np.nan), where=final > 0)
+        rows.append(
+            {
+                "network": f"{name}: {label(FLOWS[name])}",
+                "gradient norm, layer 2": " ".join(f"{v:.3g}" for v in first),
+                f"layer {norms.shape[1] - 1}": " ".join(f"{v:.3g}" for v in final),
+                "first over last": " ".join(f"{v:.3g}" for v in ratio),
+                "variance in the last layer": " ".join(
+                    f"{r['q'][-1]:.3g}" for r in results
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def plot_flows(found, path):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for (name, results), marker in zip(found.items(), "o^vsDx", strict=False):
+        style = {"marker": marker, "markevery": 5, "linewidth": 0.8, "fillstyle": "none"}
+        for ax, what in ((left, "norms"), (right, "q")):
+            values = np.median([result[what] for result in results], axis=0)
+            values = values[1:-1] if what == "norms" else values
+            ax.plot(range(1, len(values) + 1), values, "k", label=name, **style)
+            ax.set(yscale="log", xlabel="hidden layer")
+    left.set_ylabel("2-norm of the gradient, median of the seeds")
+    right.set_ylabel("variance of pre-activations")
+    right.legend(fontsize="x-small")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def plot_zeros(found, path):
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for k, (activation, results) in enumerate(found.items()):
+        style = {"marker": "os^vDx*+1234"[k], "linewidth": 0.8, "fillstyle": "none"}
+        for ax, what, scale in ((axes[0], "accuracy", 1), (axes[1], "zeros", 100)):
+            whole = max((r[what] for r in results), key=len)
+            curves = [r[what] for r in results if len(r[what]) == len(whole)]
+            if whole:
+                mean = scale * np.mean(curves, axis=0)
+                ax.plot(range(1, len(mean) + 1), mean, "k", label=activation, **style)
+    axes[0].set(xlabel="epoch", ylabel="test accuracy (%)")
+    axes[1].set(xlabel="epoch", ylabel="hidden outputs that are zero (%)")
+    axes[1].legend(fontsize="x-small")
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+TEXT = """\
+784-{width} x {n_layers}-10 on MNIST, sparse layers of epsilon 30, `init="edge_of_chaos"`,
+Adam with cosine learning rate from {rate:g}, batches of 32, {n} training and 2,000 test
+samples, {epochs} epochs, no evolution: connections stay as they are throughout training.
+Zeros are the share of hidden outputs that are exactly zero for {probed} test samples, of
+the first seed."""
+FULL_TEXT = """\
+All connections, {n} training samples, {epochs} epochs, learning rate {rate:g}."""
+FLOW_TEXT = """\
+2-norms of the gradient of the mean loss of {n} samples before training, depth {n_layers},
+sparse layers, a figure per seed. All layers shown have the same shape, so that a stable
+network has about the same norm in all. *First over last* above 1: gradients explode on
+their way back, below: they vanish."""
+
+
+def shared(runs, n_seeds):
+    """Seeds, after what is not as in the document is said."""
+    runs.deviates("batches", document="not said", here=32)
+    runs.deviates(
+        "learning rate", document="not said", here=f"{RATE}, depth 100: {FULL_RATE}"
+    )
+    runs.deviates("test samples", document=10_000, here=2_000)
+    return range(runs.reduced("seeds", document=5, here=n_seeds))
+
+
+def measured(runs):
+    """What the seeds give: gradients by kind, depth 30 and depth 100 by activation."""
+    seeds = shared(runs, N_SEEDS)
+    n_train = runs.reduced("training samples", document=60_000, here=N_TRAIN)
+    n_full = runs.reduced("training samples, depth 100", document=60_000, here=N_FULL_TRAIN)
+    runs.deviates(
+        "epochs", document="not said", here=f"{N_EPOCHS}, depth 100: {N_FULL_EPOCHS}"
+    )
+    runs.deviates("seeds, depth 100", document=5, here=1)
+    settings = partial(
+        dict,
+        n_layers=DEPTH,
+        layers="sparse",
+        rate=RATE,
+        n_train=n_train // (5 if runs.quick else 1),
+        n_epochs=runs.epochs(N_EPOCHS),
+    )
+    flows = runs.by_seed(
+        flow,
+        {k: {"activation": a, "n_layers": DEPTH} for k, a in FLOWS.items()},
+        FLOW_SEEDS,
+    )
+    grid = {depth.label(a): settings(activation=a) for a in runs.some(GRID, 2)}
+    found = runs.by_seed(train, grid, seeds)
+    deep = runs.by_seed(
+        train,
+        {
+            depth.label(a): {
+                "activation": a,
+                "n_layers": 100,
+                "layers": "full",
+                "rate": FULL_RATE,
+                "n_train": n_full,
+                "n_epochs": runs.epochs(N_FULL_EPOCHS),
+            }
+            for a in runs.some(FULL, 0)
+        },
+        seeds[:1],
+    )
+    return flows, found, deep
+
+
+def run(runs):
+    flows, found, deep = measured(runs)
+    plot_zeros(found, runs.path("_zeros.png"))
+    plot_flows(flows, runs.path("_flows.png"))
+    by_label = {depth.label(a): a for a in (*GRID, *FULL)}
+    runs.finish(
+        "Thresholds, clips and both ways to fail (Price et al. 2024)",
+        "## Depth 30, by threshold and clip",
+        TEXT.format(
+            width=depth.WIDTH,
+            n_layers=DEPTH,
+            rate=RATE,
+            n=N_TRAIN,
+            epochs=N_EPOCHS,
+            probed=depth.N_PROBED,
+        ),
+        markdown(pd.DataFrame([row(by_label[k], r) for k, r in found.items()])),
+        "![Accuracy and zeros by epoch](edge_zeros.png)",
+        "## Depth 100, full layers",
+        FULL_TEXT.format(n=N_FULL_TRAIN, epochs=N_FULL_EPOCHS, rate=FULL_RATE),
+        markdown(pd.DataFrame([row(by_label[k], r) for k, r in deep.items()])),
+        "## Gradients by layer before training",
+        FLOW_TEXT.format(n=N_FLOW, n_layers=DEPTH),
+        markdown(flow_table(flows)),
+        "![Gradients and variances](edge_flows.png)",
+    )
