@@ -19,7 +19,9 @@ from benchmarks.tabular.models import MEASURES, measure
 from benchmarks.tabular.sets import index, split
 from sksparse_mlp import (
     SparseMLPClassifier,
+    SparseMLPClassifierCV,
     SparseMLPRegressor,
+    SparseMLPRegressorCV,
 )
 
 CELLS = Path("benchmarks/defaults.jsonl")
@@ -79,9 +81,34 @@ VARIANTS = {
 }
 
 
+NUMBERS = {"alpha": 0.01, "dropout": 0.0}
+# Of the members of the cross-fitted ensembles.
+VARIANTS |= {
+    "classification, cross-fitted": [
+        cosine(1e-2, 60, epsilon=20),
+        cosine(1e-2, 60, epsilon=10),
+        cosine(5e-3, 60, epsilon=10),
+    ],
+    "regression, cross-fitted": [
+        cosine(1e-2, 100, epsilon=20, **NUMBERS),
+        cosine(1e-2, 100, epsilon=10, **NUMBERS),
+        cosine(1e-2, 60, epsilon=10, **NUMBERS),
+    ],
+}
+
+
+def cross_fitted(ensemble, network):
+    """What makes an ensemble of networks with these parameters."""
+    return lambda **parameters: ensemble(network(**parameters), random_state=0)
+
+
 ESTIMATORS = {
     "classification": SparseMLPClassifier,
     "regression": SparseMLPRegressor,
+    "classification, cross-fitted": cross_fitted(
+        SparseMLPClassifierCV, SparseMLPClassifier
+    ),
+    "regression, cross-fitted": cross_fitted(SparseMLPRegressorCV, SparseMLPRegressor),
 }
 
 
@@ -117,6 +144,11 @@ it.
 
 {first}
 """
+
+
+def kind_of(section):
+    """The task that a section's sets have."""
+    return section.partition(",")[0]
 
 
 def label(variant):
@@ -171,7 +203,7 @@ def write_table():
     cells = pd.DataFrame(finished())
     sections = [
         f"## {task.capitalize()}\n\n"
-        + markdown(compared(cells[cells["task"] == task], MEASURES[task]))
+        + markdown(compared(cells[cells["task"] == task], MEASURES[kind_of(task)]))
         for task in VARIANTS
     ]
     TABLE.write_text(
@@ -195,7 +227,7 @@ def first_search():
 def measure_missing(task, sets, seeds):
     for seed in seeds:
         for data, record in sets.items():
-            if record["task"] != task:
+            if record["task"] != kind_of(task):
                 continue
             done, parts = set(map(key, finished())), None
             for variant in VARIANTS[task]:
@@ -206,7 +238,7 @@ def measure_missing(task, sets, seeds):
                 parts = parts or split(record, seed)
                 parameters = {**BEFORE, **variant, "random_state": 0}
                 make = partial(ESTIMATORS[task], **parameters)
-                cell |= measure(make, "", task, parts)
+                cell |= measure(make, "", kind_of(task), parts)
                 with CELLS.open("a") as file:
                     file.write(json.dumps(cell) + "\n")
                 print(cell, flush=True)

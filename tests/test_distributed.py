@@ -6,6 +6,7 @@ import pickle
 import signal
 import sys
 import time
+from dataclasses import replace
 from itertools import cycle, pairwise, product
 
 import dask
@@ -21,11 +22,19 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 import sksparse_mlp
-from sksparse_mlp import SparseMLPClassifier, SparseMLPRegressor
+from sksparse_mlp import (
+    SparseMLPClassifier,
+    SparseMLPClassifierCV,
+    SparseMLPRegressor,
+    SparseMLPRegressorCV,
+)
 from sksparse_mlp.core.layer import n_connections
+from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.training import Training
 from sksparse_mlp.distributed import (
     DaskSparseMLPClassifier,
     DaskSparseMLPRegressor,
@@ -37,6 +46,7 @@ from sksparse_mlp.distributed import (
 from sksparse_mlp.distributed._checkpoint import RoundsFile
 from sksparse_mlp.distributed._classifier import class_totals
 from sksparse_mlp.distributed._partitions import load
+from sksparse_mlp.estimators._members import Course, Lesson
 from sksparse_mlp.schedules import LinearDecreasing
 from sksparse_mlp.serialization._npz import previous_of
 
@@ -167,6 +177,62 @@ def test_cross_validation_on_the_cluster_equals_a_sequential_one(
         there = cross_validate(network(), *data, n_jobs=-1, **options)
     assert np.array_equal(sequential["test_score"], there["test_score"])
     assert all(map(same_network, sequential["estimator"], there["estimator"]))
+
+
+ENSEMBLES = {
+    "grid": (
+        SparseMLPClassifierCV(network(), {"alpha": [1e-4, 10]}, refit=True),
+        # Of three members of two configurations, three linear models; of the refit.
+        [9, 1],
+    ),
+    "numbers": (
+        SparseMLPRegressorCV(
+            SparseMLPRegressor((16,), epsilon=3, batch_size=32, max_iter=12),
+            n_iter_no_change=np.inf,
+        ),
+        [6],
+    ),
+}
+
+
+@pytest.mark.parametrize(("ensemble", "n_lessons"), ENSEMBLES.values(), ids=ENSEMBLES)
+def test_ensembles_train_on_the_workers_and_send_data_once(
+    ensemble, n_lessons, data, client, monkeypatch, same_network
+):
+    ensemble = clone(ensemble).set_params(cv=3, random_state=0)
+    here = clone(ensemble).fit(*data)
+    sent = []
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("This was to be done elsewhere.")
+
+    def to_be_sent(lesson):
+        sent.append(lesson)
+        return vars(lesson)
+
+    monkeypatch.setattr(Training, "run", refuse)
+    monkeypatch.setattr(LogisticRegression, "fit", refuse)
+    monkeypatch.setattr(Ridge, "fit", refuse)
+    monkeypatch.setattr(Lesson, "__getstate__", to_be_sent, raising=False)
+    with joblib.parallel_config(backend="dask", client=client):
+        there = clone(ensemble).fit(*data)
+    assert len(here.history_) > 1
+    assert here.history_ == there.history_
+    assert np.array_equal(here.oof_predictions_, there.oof_predictions_)
+    for name in ("estimators_", "best_estimator_"):
+        pairs = zip(*(np.ravel(getattr(e, name, [])) for e in (here, there)), strict=True)
+        assert all(same_network(*pair) for pair in pairs)
+    # Once for all epochs: to one worker, from which others have it.
+    assert len(sent) == sum(n_lessons)
+
+
+def test_what_lessons_share_is_sent_once(data, client):
+    X, y = data
+    samples = Samples(X, y, np.ones(len(y)), np.arange(len(y)))
+    lessons = [Lesson(replace(samples, rows=rows), rows) for rows in np.eye(4, dtype=int)]
+    (course,) = client.scatter([Course(lessons)], hash=False)
+    arrays = client.submit(lambda c: {id(part.samples.X) for part in c.lessons}, course)
+    assert len(arrays.result()) == 1
 
 
 # --- training -------------------------------------------------------------------------

@@ -115,6 +115,10 @@ class SparseLayer:
         self._by_input: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._set_pattern(indptr, indices)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the rest is made anew where it arrives.
+        return vars(self) | {"_transposed": None, "_by_input": None}
+
     @classmethod
     def random(
         cls,

@@ -149,6 +149,10 @@ class Workers:
         self._waiting: PutOff | None = None
         self._gather()
 
+    def __reduce__(self) -> tuple[type[Self], tuple[int]]:
+        # Where it arrives, it is a team of its own.
+        return type(self), (self.n_threads,)
+
     def _gather(self) -> None:
         """Have a team whose threads are still to be started."""
         self._process = os.getpid()

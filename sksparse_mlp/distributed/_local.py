@@ -119,8 +119,6 @@ def _trained(start: Start, partition: Partition, number: int, share: float) -> T
         parts: list[SparseLayer | Hidden] = training.network._parts()
         for part in parts:
             part.slots = []
-    for layer in training.network.layers:
-        layer.drop_transposed()
     _strip(training.network, before)
     seconds = sum(record["seconds"] for record in records)
     return Trained(training.network, share, records, training.diverged, signals, seconds)

@@ -158,24 +158,25 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
                 "classes, or change cv."
             )
 
-    def _linear_model(self, network: Any) -> Any:
+    @classmethod
+    def _linear_model(cls, network: Any) -> Any:
         model = LogisticRegression(max_iter=MAX_ITER)
         if not network.multilabel_:
             return model
         with config_context(enable_metadata_routing=True):
             return OneVsRestClassifier(model.set_fit_request(sample_weight=True))
 
-    def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
+    @classmethod
+    def _linear_arrays(cls, model: Any) -> tuple[np.ndarray, np.ndarray]:
         if not isinstance(model, OneVsRestClassifier):
             return model.coef_, model.intercept_
         parts = [_logistic_arrays(part, model) for part in model.estimators_]
         coefs, intercepts = zip(*parts, strict=True)
         return np.concatenate(coefs), np.concatenate(intercepts)
 
-    def _linear_restored(
-        self, network: Any, coef: np.ndarray, intercept: np.ndarray
-    ) -> Any:
-        model = self._linear_model(network)
+    @classmethod
+    def _linear_restored(cls, network: Any, coef: np.ndarray, intercept: np.ndarray) -> Any:
+        model = cls._linear_model(network)
         model.n_features_in_ = coef.shape[1]
         if not network.multilabel_:
             return _logistic(model, coef, intercept, max(len(coef), 2))
@@ -186,7 +187,8 @@ class SparseMLPClassifierCV(ClassifierMixin, BaseSparseMLPCV):
         model.classes_ = model.label_binarizer_.classes_
         return model
 
-    def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
+    @classmethod
+    def _linear_predictions(cls, model: Any, X: Any) -> np.ndarray:
         probabilities: np.ndarray = model.predict_proba(X)
         return probabilities
 

@@ -1,6 +1,9 @@
 """One fit of a cross-fitted ensemble, from what the user gave to what is fitted."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -12,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._ground import Ground, ground_for
 from sksparse_mlp.estimators._judging import (
     Judge,
     LeftOut,
@@ -20,7 +24,7 @@ from sksparse_mlp.estimators._judging import (
     blend,
     within,
 )
-from sksparse_mlp.estimators._members import Member, Team
+from sksparse_mlp.estimators._members import Course, Lesson, Member, Team, advance
 from sksparse_mlp.estimators._search import (
     Patience,
     Search,
@@ -53,7 +57,6 @@ class Task:
         self.X, self.y, self._weights = network._validate(X, y, sample_weight, reset=True)
         network._take_targets(self.y, self._weights, continued=False)
         self._samples = self._samples_of(network)
-        self._limits = ensemble._limits(network)
         state = ensemble.random_state
         random_state = check_random_state(network.random_state if state is None else state)
         limit = np.iinfo(np.int32).max
@@ -62,17 +65,17 @@ class Task:
         n_members = len(self._folds)
         self._seeds = random_state.randint(limit, size=n_members + 1).tolist()
         self._left_out = LeftOut(len(self.y), [test for _, test in self._folds])
-        self.workers = Workers(1)
+        self._workers = Workers(1)
+        self._course = Course()
         self._teams = [self._team(parameters) for parameters in self._configurations]
         counting = np.intersect1d(self._left_out.known, self._samples.rows)
         self._counting = counting
         self._judge = self._new_judge(None if sample_weight is None else self._weights)
         self._linear: list[Any] | None = None
         self._linear_oof = np.empty(0)
-        if ensemble.linear:
-            self._fit_linear()
+        self.search = self._new_search()
 
-    def search(self) -> Search:
+    def _new_search(self) -> Search:
         ensemble = self._ensemble
         return Search(
             self._teams,
@@ -81,6 +84,19 @@ class Task:
             self._judge,
             Patience(ensemble.n_iter_no_change, ensemble.min_updates),
         )
+
+    @contextmanager
+    def verdicts(self) -> Iterator[Iterator[list[Team]]]:
+        """Train; gives the teams that still run after each verdict."""
+        linear = self._linear_calls() if self._ensemble.linear else []
+        with self._ground() as ground:
+            if linear:
+                self._fit_linear(ground, linear)
+            with closing(self.search.run(ground)) as verdicts:
+                yield verdicts
+
+    def _ground(self) -> AbstractContextManager[Ground]:
+        return ground_for(self._course, self._ensemble.n_jobs, self._workers)
 
     def attributes(self) -> dict[str, Any]:
         """All that is fitted."""
@@ -125,8 +141,10 @@ class Task:
         if first.n_features_to_select == "auto":
             n_selected = int(np.count_nonzero(first.support_))
             parameters = parameters | {"n_features_to_select": n_selected}
+        self._course = Course()
         member = self._member(parameters, fold, self._seeds[-1])
-        member.advance(winner.best_epoch)
+        with self._ground() as ground:
+            advance(ground, [member], winner.best_epoch)
         member.keep()
         return {"best_estimator_": member.publish()}
 
@@ -208,7 +226,9 @@ class Task:
         samples = (
             self._samples_of(network) if "class_weight" in parameters else self._samples
         )
-        return Member(network, samples, *fold, self.workers)
+        train, left_out = fold
+        lesson = Lesson(replace(samples, rows=train), left_out)
+        return Member(network, lesson, self._course, self._workers)
 
     def _new_judge(self, sample_weight: np.ndarray | None) -> Judge:
         ensemble, samples, rows = self._ensemble, self._samples, self._counting
@@ -218,24 +238,41 @@ class Task:
         stand_in = self._network._stand_in
         return ScorerJudge(ensemble.scoring, stand_in, self.X, self.y, sample_weight, rows)
 
-    def _fit_linear(self) -> None:
+    def _linear_calls(self) -> list[tuple[Any, ...]]:
+        """The arguments of `linear_model` for each fold."""
+        samples = replace(self._samples, weights=weights_of(self._samples))
+        cls, add = type(self._ensemble), self._course.add
+        return [
+            (add(Lesson(replace(samples, rows=train), test)), cls, self._network)
+            for train, test in self._folds
+        ]
+
+    def _fit_linear(self, ground: Ground, calls: list[tuple[Any, ...]]) -> None:
         """Fit the linear models of the folds, and let them be judged."""
-        ensemble, samples = self._ensemble, self._samples
-        weights = weights_of(samples)
-        self._linear, parts = [], []
-        for train, test in self._folds:
-            # Routing lets weights through OneVsRestClassifier.
-            with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
-                warnings.simplefilter("ignore")
-                part = self.X[train], samples.y[train], weights[train]
-                model = ensemble._fit_linear(self._network, *part)
-            arrays = map(np.ascontiguousarray, ensemble._linear_arrays(model))
-            model = ensemble._linear_restored(self._network, *arrays)
-            self._linear.append(model)
-            linear = ensemble._linear_predictions(model, self.X[test])
-            parts.append(within(self._limits, linear))
-        self._linear_oof = self._left_out.together(parts)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fitted = ground.map(linear_model, calls)
+        self._linear = [model for model, _ in fitted]
+        self._linear_oof = self._left_out.together([part for _, part in fitted])
         self._judge.take_linear(self._linear_oof)
+
+
+def linear_model(
+    course: Course, number: int, ensemble: Any, network: Any
+) -> tuple[Any, np.ndarray]:
+    """The linear model that an ensemble's class fits, and its predictions."""
+    lesson = course.lessons[number]
+    samples, left_out = lesson.samples, lesson.left_out
+    X, rows = samples.X, samples.rows
+    # Routing lets weights through OneVsRestClassifier.
+    with config_context(enable_metadata_routing=True):
+        model = ensemble._fit_linear(
+            network, X[rows], samples.y[rows], samples.weights[rows]
+        )
+    arrays = map(np.ascontiguousarray, ensemble._linear_arrays(model))
+    model = ensemble._linear_restored(network, *arrays)
+    predictions = ensemble._linear_predictions(model, X[left_out])
+    return model, within(ensemble._limits(network), predictions)
 
 
 def description(network: Any) -> dict[str, Any]:

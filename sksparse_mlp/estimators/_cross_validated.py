@@ -3,7 +3,6 @@
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -65,8 +64,9 @@ class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstim
         `best_estimator_`: for deployment where several are too many.
 
     n_jobs : int or None, default=None
-        Threads that train members side by side; None means 1 and -1 all cores. The
-        result does not depend on it.
+        Threads that train members side by side; None means 1 and -1 all cores. Within
+        :func:`joblib.parallel_config` with another backend, such as "dask", these are
+        its processes or workers. The result does not depend on any of that.
 
     random_state : int, RandomState instance or None, default=None
         Seeds folds and members; None leaves that to the network's own `random_state`.
@@ -190,34 +190,38 @@ class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstim
     def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
         """Refuse targets that member k cannot learn from."""
 
-    def _limits(self, network: Any) -> np.ndarray | None:
+    @classmethod
+    def _limits(cls, network: Any) -> np.ndarray | None:
         """Lowest and highest predictions of each of its outputs, None without limits."""
         return None
 
+    @classmethod
     @abstractmethod
-    def _linear_model(self, network: Any) -> Any:
+    def _linear_model(cls, network: Any) -> Any:
         """An unfitted linear model."""
 
-    def _fit_linear(self, network: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Any:
+    @classmethod
+    def _fit_linear(cls, network: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Any:
         """A linear model of these samples."""
-        return self._linear_model(network).fit(X, y, sample_weight=weights)
+        return cls._linear_model(network).fit(X, y, sample_weight=weights)
 
+    @classmethod
     @abstractmethod
-    def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _linear_arrays(cls, model: Any) -> tuple[np.ndarray, np.ndarray]:
         """What a linear model has learned.
 
         Coefficients of shape (n_outputs, n_features) and intercepts of shape
         (n_outputs,), which give what a network's last layer does.
         """
 
+    @classmethod
     @abstractmethod
-    def _linear_restored(
-        self, network: Any, coef: np.ndarray, intercept: np.ndarray
-    ) -> Any:
+    def _linear_restored(cls, network: Any, coef: np.ndarray, intercept: np.ndarray) -> Any:
         """The linear model that has learned this."""
 
+    @classmethod
     @abstractmethod
-    def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
+    def _linear_predictions(cls, model: Any, X: Any) -> np.ndarray:
         """The same of a linear model."""
 
     def __sklearn_tags__(self) -> Any:
@@ -257,10 +261,9 @@ class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstim
             task = Task(trainee, X, y, sample_weight, groups)
             metadata = None if sample_weight is None else {"sample_weight": sample_weight}
             hook = {"estimator": self, "X": task.X, "y": task.y, "metadata": metadata}
-            search = task.search()
-            context = self._init_callback_context(max_subtasks=search.n_verdicts)
+            context = self._init_callback_context(max_subtasks=task.search.n_verdicts)
             context.call_on_fit_task_begin(**hook)
-            with closing(search.run(task.workers, self.n_jobs)) as verdicts:
+            with task.verdicts() as verdicts:
                 for running in verdicts:
                     self._say(running)
                     step = context.subcontext(task_name="verdict")

@@ -109,14 +109,17 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
     def _check_part(self, y: np.ndarray, network: Any, k: int) -> None:
         """Any targets will do."""
 
-    def _limits(self, network: Any) -> np.ndarray:
+    @classmethod
+    def _limits(cls, network: Any) -> np.ndarray:
         limits: np.ndarray = network._loss().limits
         return limits
 
-    def _linear_model(self, network: Any) -> Any:
+    @classmethod
+    def _linear_model(cls, network: Any) -> Any:
         return Ridge(tol=TOL)
 
-    def _fit_linear(self, network: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Any:
+    @classmethod
+    def _fit_linear(cls, network: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Any:
         known = ~np.isnan(y)
         if known.all():
             return super()._fit_linear(network, X, y, weights)
@@ -126,19 +129,20 @@ class SparseMLPRegressorCV(MultiOutputMixin, RegressorMixin, BaseSparseMLPCV):
             rows = known[:, k]
             model = super()._fit_linear(network, X[rows], y[rows, k], weights[rows])
             coef[k], intercept[k] = model.coef_, model.intercept_
-        return self._linear_restored(network, coef, intercept)
+        return cls._linear_restored(network, coef, intercept)
 
-    def _linear_arrays(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
+    @classmethod
+    def _linear_arrays(cls, model: Any) -> tuple[np.ndarray, np.ndarray]:
         return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
 
-    def _linear_restored(
-        self, network: Any, coef: np.ndarray, intercept: np.ndarray
-    ) -> Any:
-        model = self._linear_model(network)
+    @classmethod
+    def _linear_restored(cls, network: Any, coef: np.ndarray, intercept: np.ndarray) -> Any:
+        model = cls._linear_model(network)
         model.coef_, model.intercept_ = coef, intercept
         model.n_features_in_ = coef.shape[1]
         return model
 
-    def _linear_predictions(self, model: Any, X: Any) -> np.ndarray:
+    @classmethod
+    def _linear_predictions(cls, model: Any, X: Any) -> np.ndarray:
         predictions: np.ndarray = model.predict(X)
         return predictions.reshape(X.shape[0], -1)

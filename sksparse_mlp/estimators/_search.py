@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.estimators._ground import Ground
 from sksparse_mlp.estimators._judging import LeftOut, Verdict
-from sksparse_mlp.estimators._members import Team
+from sksparse_mlp.estimators._members import Team, advance
 
 # At each rung the best one in so many goes on, for as many times the epochs.
 FACTOR = 4
@@ -85,27 +84,22 @@ class Search:
         """Most that there can be on a team."""
         return math.ceil(self._n_epochs / self._tick)
 
-    def run(
-        self, workers: Workers, n_jobs: int | None
-    ) -> Generator[list[Team], None, None]:
+    def run(self, ground: Ground) -> Generator[list[Team], None, None]:
         """Train; yield those that still run after every verdict.
 
         Who leaves ends as it was after its best verdict.
         """
         epoch = 0
-        with Parallel(n_jobs=n_jobs, require="sharedmem") as parallel:
-            while self._running:
-                n_epochs = min(self._tick, self._n_epochs - epoch)
-                with workers.interrupts_put_off():
-                    self._advance(n_epochs, parallel)
-                epoch += n_epochs
-                yield list(self._running)
-                self._dismiss(epoch)
+        while self._running:
+            n_epochs = min(self._tick, self._n_epochs - epoch)
+            self._advance(n_epochs, ground)
+            epoch += n_epochs
+            yield list(self._running)
+            self._dismiss(epoch)
 
-    def _advance(self, n_epochs: int, parallel: Parallel) -> None:
+    def _advance(self, n_epochs: int, ground: Ground) -> None:
         members = [member for team in self._running for member in team.members]
-        tasks = (delayed(member.advance)(n_epochs) for member in members)
-        predictions = iter(parallel(tasks))
+        predictions = iter(advance(ground, members, n_epochs))
         for team in self._running:
             parts = [next(predictions) for _ in team.members]
             together = self._left_out.together(parts)

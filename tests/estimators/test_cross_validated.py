@@ -1,11 +1,10 @@
 """Cross-fitted ensembles: what they predict, choose, refuse and keep."""
 
 import pickle
+from contextlib import nullcontext
 
-import joblib
 import numpy as np
 import pytest
-from dask.distributed import Client
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
@@ -20,6 +19,7 @@ from sksparse_mlp import (
     SparseMLPRegressor,
     SparseMLPRegressorCV,
 )
+from sksparse_mlp.estimators import _cross_fitting
 from sksparse_mlp.estimators._search import FACTOR, rungs
 
 FAST = {"hidden_layer_sizes": (32,), "learning_rate": "cosine", "learning_rate_init": 0.01}
@@ -128,16 +128,55 @@ def test_linear_models_take_part_as_far_as_that_is_good():
     assert without.linear_estimators_ is None
 
 
-def test_joblibs_dask_backend_changes_nothing(case):
-    make, X, y = case
-    alone = make(n_jobs=2).fit(X, y)
-    with (
-        Client(processes=False, n_workers=1, dashboard_address=":0") as client,
-        joblib.parallel_config("dask", client=client),
-    ):
-        there = make(n_jobs=2).fit(X, y)
-    assert there.history_ == alone.history_
-    np.testing.assert_array_equal(predictions(there, X), predictions(alone, X))
+KINDS = {
+    "numbers": {},
+    "inputs leave": {"n_features_to_select": 20, "growth": "gradient"},
+    "inputs chosen": {"n_features_to_select": "auto"},
+    "shortcuts": {"growth": "liset", "gamma": 0.2, "zeta_schedule": "loss"},
+    "within epochs": {"evolve_every": 2, "batch_norm": True, "solver": "sgd"},
+    "pruned": {"pruning": "importance", "activation": "srelu"},
+}
+
+
+@pytest.mark.parametrize("parameters", KINDS.values(), ids=KINDS)
+def test_members_that_move_after_every_verdict_train_as_they_would_here(
+    parameters, monkeypatch, same_network
+):
+    X, y = (diabetes if not parameters else digits)()
+    ensemble = (regressor if not parameters else classifier)(linear=False, refit=True)
+    ensemble.set_params(**{f"estimator__{name}": parameters[name] for name in parameters})
+    here = clone(ensemble).fit(X, y)
+
+    class Elsewhere:
+        unbroken = nullcontext
+
+        def __init__(self, material):
+            self.material = pickle.dumps(material)
+
+        def map(self, function, calls):
+            def moved(call):
+                call = pickle.loads(self.material), *pickle.loads(pickle.dumps(call))
+                return pickle.loads(pickle.dumps(function(*call)))
+
+            return list(map(moved, calls))
+
+    monkeypatch.setattr(
+        _cross_fitting, "ground_for", lambda material, *_: nullcontext(Elsewhere(material))
+    )
+    there = clone(ensemble).fit(X, y)
+    assert len(here.history_) > 2
+    pairs = zip(here.estimators_, there.estimators_, strict=True)
+    for one, other in (*pairs, (here.best_estimator_, there.best_estimator_)):
+        assert same_network(one, other)
+        np.testing.assert_equal(untimed(one.history_), untimed(other.history_))
+        assert np.array_equal(getattr(one, "support_", 0), getattr(other, "support_", 0))
+
+
+def untimed(history):
+    return [
+        {name: value for name, value in record.items() if "seconds" not in name}
+        for record in history
+    ]
 
 
 # --- what is chosen -------------------------------------------------------------------
