@@ -11,7 +11,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from benchmarks import headline
-from benchmarks.tabular import report
+from benchmarks.tabular import disturbed, report
 from benchmarks.tabular.models import measure, models
 from benchmarks.tabular.sets import index, split
 
@@ -42,7 +42,7 @@ def measure_missing(sets, names, seeds):
     done, compiled = set(map(key, finished())), set()
     for data, record in sets.items():
         task = record["task"]
-        wanted = {n: make for n, make in models(task).items() if not names or n in names}
+        wanted = models(task, names)
         for seed in seeds:
             missing = [n for n in wanted if (data, seed, n) not in done]
             parts = split(record, seed) if missing else None
@@ -57,10 +57,20 @@ def measure_missing(sets, names, seeds):
                 print(cell, flush=True)
 
 
+def write_page():
+    """Make the pages of what there is."""
+    report.write(finished(), index(), disturbed.section())
+    headline.main()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", help="only these")
-    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        help="only these; RealMLP and TabM, which need pytabkit, only if they are named",
+    )
     parser.add_argument("--again", nargs="+", default=[], help="forget these models' cells")
     parser.add_argument("--splits", type=int, default=N_SPLITS)
     options = parser.parse_args()
@@ -68,8 +78,7 @@ def main():
     sets = {n: r for n, r in index().items() if options.sets is None or n in options.sets}
     with threadpool_limits(1):
         measure_missing(sets, options.models, range(options.splits))
-    report.write(finished(), index())
-    headline.main()
+    write_page()
 
 
 if __name__ == "__main__":

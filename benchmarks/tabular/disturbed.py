@@ -1,4 +1,4 @@
-"""``python -m benchmarks.tabular.disturbed``: regression in other units, and with an outlier.
+"""``python -m benchmarks.tabular.disturbed``: regression in other units, with outliers.
 
 Measures what is missing on the sets and splits of ``benchmarks.tabular``, keeps finished
 cells in ``disturbed.jsonl`` beside this file, and writes the page of both. All scores are
@@ -58,7 +58,9 @@ def feature_far_out(data, rng):
         part[:, column] = (part[:, column] - mean) / (scale or 1)
     scaled = tuple(part.astype(np.float32) for part in (X, X_test))
     plain = data.plain[0].copy()
-    plain[row, column % plain.shape[1]] += FAR * np.nanstd(plain[:, column % plain.shape[1]])
+    plain[row, column % plain.shape[1]] += FAR * np.nanstd(
+        plain[:, column % plain.shape[1]]
+    )
     return replace(data, scaled=scaled, plain=(plain, data.plain[1]))
 
 
@@ -84,11 +86,12 @@ CHANGES = {
 TEXT = f"""\
 ## Units and outliers
 
-Made by `python -m benchmarks.tabular.disturbed`: mean R2 on the {{n_sets}} sets of regression,
-{{n_splits}} split of each. Targets are *as they are* in the set's own units. *raw features* are
-numbers and codes as trees take them. *far out* is {FAR:,} standard deviations: of one target of
-the training, of one entry of its features (which are standardised after that), or of all
-features of one sample of the test part. In brackets the worst set.
+Made by `python -m benchmarks.tabular.disturbed`: mean R2 on the {{n_sets}} sets of
+regression, {{n_splits}} split of each. Targets are *as they are* in the set's own units.
+*raw features* are numbers and codes as trees take them. *far out* is {FAR:,} standard
+deviations: of one target of the training, of one entry of its features (which are
+standardised after that), or of all features of one sample of the test part. In brackets the
+worst set.
 
 """
 

@@ -54,6 +54,30 @@ OURS = {
         "SparseMLPRegressorCV": sparse("SparseMLPRegressorCV"),
     },
 }
+
+
+def deep(name):
+    """A network of pytabkit, which is not among what this project installs."""
+
+    def make():
+        import pytabkit
+
+        return getattr(pytabkit, name)(device="cpu", n_threads=1, random_state=0)
+
+    return make
+
+
+# Measured only when they are asked for by their names.
+DEEP = {
+    "classification": {
+        "RealMLP": deep("RealMLP_TD_Classifier"),
+        "TabM": deep("TabM_D_Classifier"),
+    },
+    "regression": {
+        "RealMLP": deep("RealMLP_TD_Regressor"),
+        "TabM": deep("TabM_D_Regressor"),
+    },
+}
 TREES = ("RandomForest", "HistGradientBoosting")
 # What is shown of each task, and whether more of it is better.
 MEASURES = {
@@ -62,9 +86,12 @@ MEASURES = {
 }
 
 
-def models(task):
-    """What makes each model, by its name."""
-    return PEERS[task] | {"constant": CONSTANT[task]} | OURS[task]
+def models(task, names=None):
+    """What makes each model, by its name; of those with these names, if any are given."""
+    usual = PEERS[task] | {"constant": CONSTANT[task]} | OURS[task]
+    if not names:
+        return usual
+    return {name: make for name, make in (usual | DEEP[task]).items() if name in names}
 
 
 def measure(make, name, task, data):

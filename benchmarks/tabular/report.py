@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.tables import markdown
-from benchmarks.tabular.models import MEASURES
+from benchmarks.tabular.models import DEEP, MEASURES
 
 PAGE = Path("docs/out_of_the_box.md")
 TEXT = """\
@@ -21,7 +21,7 @@ where a model is the best. *seconds* is the geometric mean of the CPU time for f
 prediction. Only splits that all models have are compared.
 
 {tables}
-## When to use something else
+{deep}{disturbed}## When to use something else
 
 - Where there are only some hundred samples of very many features, linear models are as
   good or better, and much faster; the cross-fitted classifier gives them most of the
@@ -30,10 +30,21 @@ prediction. Only splits that all models have are compared.
   measurements, gradient boosting learns the same in less time.
 - Where probabilities do not matter and time does, a random forest is a good first try.
 """
+DEEP_TEXT = """\
+## Beside deep networks for tables
+
+RealMLP and TabM of pytabkit 1.8.0 with their defaults, on the CPU with one thread and the
+same features as the other networks; on the smaller sets alone, as they take minutes on
+the others.
+
+"""
+DEEP_NAMES = set().union(*DEEP.values())
 
 
-def common(cells):
-    """The cells of sets and splits that all models have."""
+def common(cells, *, with_deep=False):
+    """The cells of sets and splits that all models have; deep ones only if asked for."""
+    if not with_deep:
+        cells = cells[~cells["model"].isin(DEEP_NAMES)]
     n_models = cells["model"].nunique()
     counts = cells.groupby(["data", "split"])["model"].transform("nunique")
     return cells[counts == n_models]
@@ -57,10 +68,12 @@ def compared(cells, measures):
     return table.reset_index()
 
 
-def write(cells, sets):
-    """Write the page of these cells; ``sets`` describes the sets by their names."""
-    cells = pd.DataFrame(cells)
-    sections = []
+def write(cells, sets, disturbed):
+    """Write the page of these cells; ``sets`` describes the sets by their names.
+
+    ``disturbed`` is its section of what units and outliers do.
+    """
+    cells, sections = pd.DataFrame(cells), []
     for task, measures in MEASURES.items():
         part = common(cells[(cells["task"] == task) & cells["data"].isin(sets)])
         sections.append(f"## {task.capitalize()}\n\n{markdown(compared(part, measures))}\n")
@@ -68,5 +81,22 @@ def write(cells, sets):
             table = part.pivot_table(index="data", columns="model", values=name)
             shown = table.map("{:.3f}".format).reset_index()
             sections.append(f"### {name} of each set\n\n{markdown(shown)}\n")
-    text = TEXT.format(n_splits=cells["split"].nunique(), tables="\n".join(sections))
+    text = TEXT.format(
+        n_splits=cells["split"].nunique(),
+        tables="\n".join(sections),
+        deep=deep_section(cells),
+        disturbed=disturbed,
+    )
     PAGE.write_text(text, encoding="utf-8")
+
+
+def deep_section(cells):
+    """All models on the sets and splits on which deep networks for tables were measured."""
+    tables = []
+    for task, measures in MEASURES.items():
+        part = cells[cells["task"] == task]
+        if part["model"].isin(DEEP_NAMES).any():
+            shared = common(part, with_deep=True)
+            names = ", ".join(sorted(shared["data"].unique()))
+            tables.append(f"{markdown(compared(shared, measures))}\n\nSets: {names}.\n")
+    return DEEP_TEXT + "\n".join(tables) + "\n" if tables else ""

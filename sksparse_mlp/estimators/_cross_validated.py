@@ -94,7 +94,8 @@ class BaseSparseMLPCV(Summarised, Transactional, CallbackSupportMixin, BaseEstim
     cv_results_ : dict of arrays
         As GridSearchCV's, one entry per configuration: ``params``, ``param_*``,
         ``mean_test_score`` (over all samples left out, at the configuration's best
-        epoch), ``rank_test_score``, ``n_epochs``, and beside these
+        epoch; minus infinity if it had to leave while input neurons still left its
+        networks, or diverged), ``rank_test_score``, ``n_epochs``, and beside these
         ``n_epochs_trained`` and ``network_share``.
     history_ : list of dict
         After each verdict on the configuration chosen: ``epoch`` (counted from 1),

@@ -138,10 +138,10 @@ def results_of(teams: list[Team]) -> dict[str, Any]:
     """What GridSearchCV has in ``cv_results_``, as far as it has a meaning here."""
     return results(
         params=[team.parameters for team in teams],
-        mean_test_score=[team.standing.score for team in teams],
+        mean_test_score=[team.best.score for team in teams],
         n_epochs=[team.best_epoch or team.epoch for team in teams],
         n_epochs_trained=[team.epoch for team in teams],
-        network_share=[team.standing.share for team in teams],
+        network_share=[team.best.share for team in teams],
     )
 
 

@@ -235,6 +235,19 @@ def test_a_grid_is_searched_by_halving():
     assert {e.alpha for e in clf.estimators_} == {clf.best_params_["alpha"]}
 
 
+def test_the_best_score_is_the_highest_even_if_others_left_before_their_inputs_did():
+    X, y = digits()
+    network = SparseMLPClassifier(**FAST, n_features_to_select=4)
+    grid = {"alpha": [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]}
+    clf = SparseMLPClassifierCV(network, grid, cv=3, linear=False, random_state=0)
+    clf.fit(X, y)
+    scores = clf.cv_results_["mean_test_score"]
+    left = clf.cv_results_["n_epochs_trained"] == clf.cv_results_["n_epochs_trained"].min()
+    assert np.isneginf(scores[left]).all()
+    assert clf.best_score_ == scores.max() > -np.inf
+    assert clf.cv_results_["rank_test_score"][clf.best_index_] == 1
+
+
 @pytest.mark.parametrize("n_teams", [1, 2, 3, 4, 9, 12, 20, 100])
 def test_one_team_is_left_after_the_last_rung(n_teams):
     epochs = rungs(n_teams, 100, 1)
