@@ -17,13 +17,12 @@ test: $(VENV)/test.installed
 	$(BIN)/python $(PYTEST) $(COVERAGE)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python $(PYTEST) tests/core/test_simd.py tests/core/test_kernels.py \
 		$(COVERAGE)
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python $(PYTEST) $(CHECKED)
+	$(CHECK) $(CHECKED)
 
-# Every kernel, and small fits of every kind, with each index compared to its array's bounds.
+# With each index compared to its array's bounds: every kernel here, and fits in `nightly`.
+CHECK := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath $(VENV))/checked $(BIN)/python $(PYTEST)
 CHECKED := tests/test_bounds.py tests/core/test_simd.py tests/core/test_kernels.py \
-	tests/core/test_program.py \
-	tests/estimators/test_border.py tests/estimators/test_transactions.py \
-	tests/test_determinism.py::test_results_are_those_that_were_kept
+	tests/core/test_program.py
 
 # All tests, with the share of the lines that they run. Compiled functions show no lines:
 # those of core/jitted are counted where the tests of kernels run uncompiled.
@@ -79,6 +78,10 @@ nightly: $(VENV)/test.installed
 	$(BIN)/python -m benchmarks.reliability.fuzz --cases 5000 --seed $(SEED)
 	$(BIN)/python -m benchmarks.reliability.concurrency
 	$(BIN)/python -m benchmarks.reliability.attacks
+	$(BIN)/python -m pytest -n0 -m nightly
+	$(CHECK) tests/estimators/test_border.py tests/estimators/test_transactions.py \
+		tests/test_determinism.py::test_results_are_those_that_were_kept
+	$(MAKE) coverage
 	CASES=1000 $(BIN)/python -m pytest -n0 tests/core/test_compilation.py \
 		tests/serialization/test_arrays.py -k "random_damage or in_proportion"
 

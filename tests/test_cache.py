@@ -32,6 +32,7 @@ def functions_compiled(folder):
     return run.stdout.split()
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
 def test_a_second_process_compiles_nothing(request, tmp_path):
     # Empty in a fresh clone; kept from one run of the tests to the next.

@@ -645,6 +645,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed as POSIX does it")
 def test_a_search_in_two_processes_that_is_killed_goes_on(tmp_path):
     program, folder = tmp_path / "search.py", tmp_path / "runs"

@@ -13,7 +13,17 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+# The others take some ten seconds each.
+QUICK = ["fits in threads", "predictions in threads", "interrupted fit"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.nightly)
+        for name in SCENARIOS
+    ],
+)
 def test_scenario_ends_as_it_should(name):
     SCENARIOS[name].run()
 

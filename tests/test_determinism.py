@@ -164,6 +164,7 @@ def test_no_circumstance_changes_a_bit(way):
     assert determinism.WAYS[way](SOME) == determinism.here(SOME)
 
 
+@pytest.mark.nightly
 def test_code_compiled_anew_trains_the_same_network():
     # One that needs few kernels, because every one takes a while.
     assert determinism.compiled_anew(["in order"]) == determinism.here(["in order"])

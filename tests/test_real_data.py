@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.accuracy import train
 
+pytestmark = pytest.mark.nightly
+
 
 @pytest.mark.parametrize("name", ["isolet", "mnist"])
 def test_accuracy_after_the_last_epoch(real_data, name):

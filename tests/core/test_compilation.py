@@ -317,6 +317,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are neither alarms nor forks")
 @pytest.mark.parametrize("program", [ALARMS, FORKS], ids=["alarms", "forks"])
 def test_nothing_disturbs_a_compilation(program, tmp_path):
