@@ -413,8 +413,9 @@ def sum_sizes_by_row(indptr, weights, sums):
     sums += np.bincount(rows, np.abs(weights), len(sums))
 
 
-def sum_sizes_by_column(indices, weights, sums):
-    sums += np.bincount(indices, np.abs(weights), len(sums))
+def sum_sizes_by_column(indptr, indices, weights, factors, sums):
+    of_rows = np.repeat(factors, np.diff(indptr))
+    sums += np.bincount(indices, of_rows * np.abs(weights), len(sums))
 
 
 def free_gradient_sizes(indptr, indices, keep, x, dz, sizes, start, stop):

@@ -27,7 +27,7 @@ class RelativeImportance(RandomGrowth):
     def kept(self, layer, zeta, signal):
         sizes = np.abs(layer.weights).astype(np.float64)
         rows = np.repeat(layer.output_strengths(), layer.fan_in)
-        columns = layer.input_strengths()[layer.indices]
+        columns = layer.input_strengths(np.ones(layer.n_out))[layer.indices]
         tiny = np.finfo(float).tiny
         relative = sizes / np.maximum(rows, tiny) + sizes / np.maximum(columns, tiny)
         return all_but(layer, weakest(np.copysign(relative, layer.weights), zeta))

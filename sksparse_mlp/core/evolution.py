@@ -15,7 +15,7 @@ from sksparse_mlp.core.sampling import stream_from
 # Shares of the training after which input neurons begin to leave, and after which those
 # that remain are settled. Before the beginning initial weights tell more of an input's
 # strength than what was learned (``python -m benchmarks.literature selection``).
-SELECTION_START, SELECTION_END = 0.25, 0.35
+SELECTION_START, SELECTION_END = 0.25, 0.42
 # After which all but one have left, where validation samples choose the number.
 PATH_END = 0.5
 
@@ -199,7 +199,7 @@ class Evolution:
     def _strongest_inputs(self, network: Network, n_inputs: int) -> np.ndarray:
         """Sorted indices of the strongest input neurons in the network."""
         alive = self.alive[0]
-        strengths = network.layers[0].input_strengths()[alive]
+        strengths = network.input_strengths()[alive]
         return np.sort(alive[np.argsort(-strengths, kind="stable")[:n_inputs]])
 
     def evolve(self, network: Network, signal: Callable[[int], Any]) -> tuple[int, int]:

@@ -99,6 +99,15 @@ class Hidden:
             norm = BatchNorm(**{name: array[kept] for name, array in vars(norm).items()})
         return Hidden(self.activation, parameters, int(kept.sum()), norm)
 
+    @property
+    def scales(self) -> np.ndarray:
+        """By what batch normalisation multiplies products, shape (n_neurons,), float64."""
+        if self.norm is None:
+            return np.ones(self.n_neurons)
+        variance = self.norm.variance.astype(np.float64)
+        scales: np.ndarray = np.abs(self.norm.gain) / np.sqrt(variance + NORM_EPSILON)
+        return scales
+
     def is_finite(self) -> bool:
         arrays = [self.parameters, *([] if self.norm is None else vars(self.norm).values())]
         return all(bool(np.isfinite(array).all()) for array in arrays)

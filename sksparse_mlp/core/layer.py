@@ -191,10 +191,15 @@ class SparseLayer:
         """Number of connections into each output neuron, shape (n_out,)."""
         return np.diff(self.indptr)
 
-    def input_strengths(self) -> np.ndarray:
-        """Sum of the absolute weights from each input neuron, shape (n_in,), float64."""
+    def input_strengths(self, output_strengths: np.ndarray) -> np.ndarray:
+        """Sum of the absolute weights from each input neuron, shape (n_in,), float64.
+
+        Each weight counts as much as the neuron that it leads to, shape (n_out,), float64.
+        """
         strengths = np.zeros(self.n_in)
-        kernels.sum_sizes_by_column(self.indices, self.weights, strengths)
+        kernels.sum_sizes_by_column(
+            self.indptr, self.indices, self.weights, output_strengths, strengths
+        )
         return strengths
 
     def output_strengths(self) -> np.ndarray:

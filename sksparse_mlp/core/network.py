@@ -168,6 +168,22 @@ class Network:
         """Whether any hidden layer is normalised over the batch."""
         return any(unit.norm is not None for unit in self.hidden)
 
+    def input_strengths(self) -> np.ndarray:
+        """What of each input can reach the outputs, as a share of the strongest's.
+
+        The sum over all paths from it to the outputs of the products of the absolute
+        weights on the way, shape (n_in,), float64. What a hidden neuron takes in larger
+        units and passes on in smaller ones does not change it. All are zero where no path
+        leads through.
+        """
+        strengths = np.ones(self.sizes[-1])
+        for depth in reversed(range(len(self.layers))):
+            strengths = self.layers[depth].input_strengths(strengths)
+            strengths /= strengths.max() or 1.0
+            if depth > 0:
+                strengths *= self.hidden[depth - 1].scales
+        return strengths
+
     def slopes(self) -> list[float | np.ndarray | None]:
         """Signed slopes of each hidden layer's negative side, None where there are none."""
         return [unit.activation.slopes(unit.parameters) for unit in self.hidden]

@@ -74,16 +74,16 @@ class Parameters:
 
     n_features_to_select : int, float, "auto" or None, default=None
         Number of input neurons, or their share in (0, 1], that remain at the end. After
-        a quarter of the epochs the weakest (by the sum of their absolute weights) begin
-        to leave, fast at first and ever more slowly, and their connections move to the
-        others as far as these have room. All is settled after 35 % of the epochs, and
-        before that no plateau ends training, no best network is kept, and the penalty is
-        stronger than `alpha` where the network has learned enough to bear it. "auto"
-        lets all but one leave until half of the epochs are over, and goes on from where
-        the loss of validation samples was lowest. They are those of `X_val`; else a
-        `validation_fraction` is set apart, from which the network learns thereafter,
-        unless with `early_stopping`. Features should be of similar scale. None keeps
-        all.
+        a quarter of the epochs the weakest (by absolute weights, multiplied along the
+        paths to the outputs and summed) begin to leave, fast at first and ever more
+        slowly, and their connections move to the others as far as these have room. All
+        is settled after 42 % of the epochs, and before that no plateau ends training, no
+        best network is kept, and the penalty is stronger than `alpha` where the network
+        has learned enough to bear it. "auto" lets all but one leave until half of the
+        epochs are over, and goes on from where the loss of validation samples was
+        lowest. They are those of `X_val`; else a `validation_fraction` is set apart,
+        from which the network learns thereafter, unless with `early_stopping`. Features
+        should be of similar scale. None keeps all.
 
     pruning : "importance", ImportancePruning or None, default=None
         How weak hidden neurons leave the network while it trains, which lowers the

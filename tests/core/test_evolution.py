@@ -180,8 +180,8 @@ def test_growth_rule_sees_the_neurons_in_the_network_only(kind, dead):
 def test_inputs_leave_fast_at_first_and_more_slowly_later():
     evolution = new_evolution(n_epochs=40, n_inputs=3)
     counts = [evolution.alive[0].size for _ in each_epoch(evolution, wide_network())]
-    # 3 + 27 * (3/4, 2/4, 1/4, 0)^3 from the evolution after the epoch 10 on.
-    assert counts == [30] * 10 + [14, 6, 3] + [3] * 26
+    # 3 + 27 * (5/6, 4/6, .. 0)^3 from the evolution after the epoch 10 on.
+    assert counts == [30] * 10 + [19, 11, 6, 4] + [3] * 25
 
 
 @pytest.mark.parametrize("n_epochs", [20, 100, 200])
@@ -257,7 +257,7 @@ def test_weakest_inputs_leave_for_good_and_their_connections_move(n_inputs, zeta
     evolution = new_evolution(**plan)
     alive = np.arange(N_IN)
     for _, before, (n_pruned, n_grown) in each_epoch(evolution, network):
-        strengths = before.layers[0].input_strengths()
+        strengths = before.input_strengths()
         remaining = evolution.alive[0]
         assert np.all(np.diff(remaining) > 0)
         assert np.isin(remaining, alive).all()
@@ -278,7 +278,7 @@ def test_selection_is_over_in_time(n_epochs, until):
     evolution = new_evolution(n_epochs=n_epochs, n_inputs=4, until=until)
     counts = [evolution.alive[0].size for _ in each_epoch(evolution, wide_network())]
     assert counts == sorted(counts, reverse=True)
-    n_needed = max(1, int(min(until, 0.35) * n_epochs))
+    n_needed = max(1, int(min(until, SELECTION_END) * n_epochs))
     assert counts[n_needed - 1 :] == [4] * (n_epochs - n_needed)
 
 

@@ -381,9 +381,11 @@ def test_rewiring_takes_its_arguments_and_the_new_pattern(n_new, expected):
 def test_strengths_and_fans_are_sums_over_the_dense_matrix(epsilon, dtype):
     layer = new_layer(epsilon=epsilon, dtype=dtype)
     sizes, exists = np.abs(dense(layer)).astype(np.float64), dense(layer) != 0
-    np.testing.assert_allclose(layer.input_strengths(), sizes.sum(axis=0), rtol=1e-6)
+    wanted = np.random.default_rng(2).random(layer.n_out)
+    found = layer.input_strengths(wanted)
+    np.testing.assert_allclose(found, wanted @ sizes, rtol=1e-6)
     np.testing.assert_allclose(layer.output_strengths(), sizes.sum(axis=1), rtol=1e-6)
-    assert layer.input_strengths().dtype == layer.output_strengths().dtype == np.float64
+    assert found.dtype == layer.output_strengths().dtype == np.float64
     np.testing.assert_array_equal(layer.fan_out, exists.sum(axis=0))
     np.testing.assert_array_equal(layer.fan_in, exists.sum(axis=1))
 
@@ -393,8 +395,9 @@ def test_fan_out_counts_connections_of_weight_zero():
     fan_out = layer.fan_out
     layer.weights[:] = 0
     np.testing.assert_array_equal(layer.fan_out, fan_out)
-    assert not layer.input_strengths().any()
-    assert layer.input_strengths().shape == (layer.n_in,)
+    strengths = layer.input_strengths(np.ones(layer.n_out))
+    assert strengths.shape == (layer.n_in,)
+    assert not strengths.any()
     assert layer.output_strengths().shape == (layer.n_out,)
 
 
@@ -407,10 +410,13 @@ def test_fan_out_is_the_same_with_and_without_a_transposed_pattern():
     assert counted.size == layer.n_in
 
 
+ONES = np.ones(10**6)
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 def test_sums_over_a_layer_take_memory_of_the_neurons_only(transposed):
     for function in (
-        SparseLayer.input_strengths,
+        lambda layer: layer.input_strengths(ONES[: layer.n_out]),
         SparseLayer.output_strengths,
         SparseLayer.is_finite,
         lambda layer: layer.fan_out,

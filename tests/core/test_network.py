@@ -551,3 +551,51 @@ def test_network_becomes_another_in_place():
     assert all(la.bias is b for la, b in zip(network.layers, biases, strict=True))
     assert not any(slots.any() for unit in network.hidden for slots in unit.slots)
     assert not any(layer.slots for layer in network.layers)
+
+
+# --- what inputs are worth ------------------------------------------------------------
+
+
+def path_strengths(network):
+    """By dense products."""
+    product = np.eye(network.sizes[0])
+    for depth, layer in enumerate(network.layers):
+        matrix = np.zeros((layer.n_out, layer.n_in))
+        matrix[np.repeat(np.arange(layer.n_out), layer.fan_in), layer.indices] = np.abs(
+            layer.weights
+        )
+        product = matrix @ product
+        if depth < len(network.hidden) and (norm := network.hidden[depth].norm) is not None:
+            factors = np.abs(norm.gain) / np.sqrt(norm.variance + NORM_EPSILON)
+            product *= factors[:, np.newaxis]
+    strengths = product.sum(axis=0)
+    return strengths / strengths.max()
+
+
+@pytest.mark.parametrize("norm", [False, True], ids=["plain", "norm"])
+@pytest.mark.parametrize("kind", EPSILONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_input_strengths_are_sums_over_paths(kind, norm, dtype):
+    network = new_network("relu", epsilon=EPSILONS[kind], norm=norm, dtype=dtype)
+    strengths = network.input_strengths()
+    assert strengths.dtype == np.float64
+    np.testing.assert_allclose(strengths, path_strengths(network), rtol=1e-5)
+
+
+def test_input_strengths_do_not_depend_on_units_of_hidden_neurons():
+    network = new_network("relu")
+    expected = network.input_strengths()
+    factors = np.random.default_rng(3).uniform(0.01, 100, network.sizes[1])
+    first, second = network.layers[:2]
+    first.weights *= np.repeat(factors, first.fan_in)
+    second.weights /= factors[second.indices]
+    np.testing.assert_allclose(network.input_strengths(), expected)
+
+
+def test_input_strengths_of_very_deep_networks_stay_finite():
+    network = new_network("relu", epsilon=50, hidden_sizes=(9,) * 400)
+    for layer in network.layers:
+        layer.weights *= 100
+    assert network.input_strengths().max() == 1
+    network.layers[3].weights[:] = 0
+    assert not network.input_strengths().any()

@@ -267,10 +267,11 @@ def sum_sizes_by_row(indptr, weights, sums):
 
 
 @exact
-def sum_sizes_by_column(indices, weights, sums):
-    """Add to ``sums`` the absolute weights of each column, in their order."""
-    for k in range(indices.size):
-        sums[_at(indices, k)] += abs(weights[k])
+def sum_sizes_by_column(indptr, indices, weights, factors, sums):
+    """Add to ``sums`` the absolute weights of each column, each times its row's factor."""
+    for row in range(indptr.size - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            sums[_at(indices, k)] += factors[row] * abs(weights[k])
 
 
 @kernel
