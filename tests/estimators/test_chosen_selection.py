@@ -27,7 +27,7 @@ def inputs_in_use(model):
 def assert_selected(model):
     """As many inputs are in use as had the lowest loss on the way, and no others."""
     path = [r for r in model.history_ if "validation_loss" in r]
-    path = path[: len(model.history_) // 2]
+    path = path[: model.max_iter // 2]
     lowest = min(path, key=lambda record: record["validation_loss"])
     n_inputs = model.history_[-1]["n_inputs"]
     assert model.support_.sum() == n_inputs == lowest["n_inputs"]

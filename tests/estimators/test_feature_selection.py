@@ -91,9 +91,10 @@ def test_inputs_leave_in_the_planned_epochs(selecting):
     model = selecting(max_iter=40, epsilon=2, hidden_layer_sizes=(60, 8), zeta=0)
     n_inputs = selected_before(model.fit(X, y))
     assert n_inputs[9] == n_inputs[0] > 90
-    # After four epochs 5 + 95 * (rest / 4) ** 3 are left, with rest from 3 to 0.
-    assert n_inputs[11:15] == [45, 17, 6, 5][: len(n_inputs[11:15])]
-    assert n_inputs[15:] == [5] * 25
+    # After six epochs 5 + 95 * (rest / 6) ** 3 are left, with rest from 5 to 0.
+    expected = [60, 33, 17, 9, 5, 5]
+    assert n_inputs[11:17] == expected[: len(n_inputs[11:17])]
+    assert n_inputs[17:] == [5] * 23
 
 
 def test_connections_move_to_the_inputs_that_remain(selecting, multiclass):
