@@ -47,17 +47,19 @@ test-next: pyproject.toml
 	$(VENV)-next/bin/python -m pip install --quiet --pre --editable ".[test]"
 	NUMBA_CACHE_DIR=$(abspath $(VENV))-next/compiled $(VENV)-next/bin/python $(PYTEST)
 
-# The wheel beside every scikit-learn from the oldest on, in fresh environments, and
-# scikit-learn's checks of estimators. pytest 9 warns of what older ones give it.
+# The wheel beside every scikit-learn from the oldest on, in fresh environments, with its
+# checks of estimators, and tables of every library. pytest 9 warns of what older ones give.
 test-sklearn: $(addprefix test-sklearn-,1.6 1.7 1.8 1.9)
 
 test-sklearn-%: dist
 	$(PYTHON) -m venv --clear $(VENV)-sklearn-$*
 	$(VENV)-sklearn-$*/bin/python -m pip install --quiet dist/*.whl \
-		"scikit-learn~=$*.0" "pytest>=8,<9" "pytest-xdist>=3.6.1" "pandas>=2.2.2"
+		"scikit-learn~=$*.0" "pytest>=8,<9" "pytest-xdist>=3.6.1" "pandas>=2.2.2" \
+		"polars>=1.20" "hypothesis>=6.100"
 	cd $(VENV)-sklearn-$* && $(abspath $(VENV)-sklearn-$*/bin/python) -I $(abspath tests/smoke.py)
 	NUMBA_CACHE_DIR=$(abspath $(VENV)-sklearn-$*)/compiled $(VENV)-sklearn-$*/bin/python \
-		$(PYTEST) tests/test_sklearn.py tests/estimators/test_estimator_checks.py
+		$(PYTEST) tests/test_sklearn.py tests/estimators/test_estimator_checks.py \
+		tests/estimators/test_tabular.py
 
 # Source distribution, and the wheel made of it.
 dist: $(VENV)/release.installed

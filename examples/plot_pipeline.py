@@ -1,14 +1,15 @@
 """
-In a Pipeline, with columns of all kinds
-========================================
+A table as it is
+================
 
-:class:`~sksparse_mlp.SparseMLPClassifier` is an estimator like any other of scikit-learn:
-here it follows a ``ColumnTransformer`` that scales numbers and encodes categories, all of
-it in one ``Pipeline`` that is cross-validated and searched as a whole.
+Numbers with gaps, categories, an outlier: :func:`~sksparse_mlp.make_tabular_pipeline` makes
+a ``Pipeline`` that takes the data frame as it is, and that is cross-validated and searched
+as a whole.
 """
 
 # %%
-# A table of patients, generated: two numbers with gaps, two categories.
+# A table of patients, generated: two numbers, of which one has gaps and a wrong entry, and
+# two categories, of which one has gaps.
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ rng = np.random.default_rng(0)
 n = 1500
 patients = pd.DataFrame(
     {
-        "age": rng.integers(18, 90, n).astype(float),
+        "age": rng.integers(18, 90, n),
         "pressure": rng.normal(130, 18, n),
         "smoker": rng.choice(["never", "former", "current"], n),
         "district": rng.choice([f"district {i}" for i in range(40)], n),
@@ -30,38 +31,36 @@ risk = (
 )
 ill = np.where(risk + rng.logistic(scale=0.5, size=n) > 0.7, "ill", "well")
 patients.loc[rng.random(n) < 0.05, "pressure"] = np.nan
-patients.head()
+patients.loc[rng.random(n) < 0.05, "smoker"] = None
+patients.loc[7, "pressure"] = 1e6
+patients.head(8)
 
 # %%
-# One-hot columns make a sparse matrix, which the network takes as it is.
+# The whole model. Without an estimator, a cross-fitted ensemble would learn.
 
-from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sksparse_mlp import SparseMLPClassifier, make_tabular_pipeline
 
-from sksparse_mlp import SparseMLPClassifier
-
-columns = make_column_transformer(
-    (make_pipeline(SimpleImputer(), StandardScaler()), ["age", "pressure"]),
-    (OneHotEncoder(handle_unknown="ignore"), ["smoker", "district"]),
-    sparse_threshold=1.0,
-)
-model = make_pipeline(
-    columns, SparseMLPClassifier((64, 32), epsilon=4, max_iter=60, random_state=0)
-)
+network = SparseMLPClassifier((64, 32), epsilon=4, max_iter=60, random_state=0)
+model = make_tabular_pipeline(network)
 model
 
 # %%
-# Cross-validation, and a search over parameters of both steps.
+# What the network gets: scaled numbers, a column of zeros and ones per category, and one
+# that says where a number is missing.
+
+names = model.fit(patients, ill)[:-1].get_feature_names_out()
+print(f"{len(names)} columns:", *names[:7], "..", names[-1], sep="\n")
+
+# %%
+# Cross-validation, and a search over parameters of the network and of a step before it.
 
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 print("accuracy of each fold:", cross_val_score(model, patients, ill).round(3))
 
 grid = {
-    "columntransformer__pipeline__simpleimputer__strategy": ["mean", "median"],
-    "sparsemlpclassifier__epsilon": [2, 4, 8],
+    "columns__category__min_frequency": [2, 60],
+    "estimator__alpha": [0.1, 1.0],
 }
 search = GridSearchCV(model, grid, cv=3).fit(patients, ill)
 print(f"best: {search.best_params_}, accuracy {search.best_score_:.3f}")

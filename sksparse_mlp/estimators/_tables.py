@@ -17,6 +17,10 @@ NUMERIC_OBJECTS = {
     *("integer", "floating", "mixed-integer-float", "decimal", "boolean"),
 }
 TIME = "hold dates or times; turn them into numbers (year, month, weekday, seconds)"
+NO_TYPES = (
+    ", which does not say which columns are numbers; make it a DataFrame whose columns "
+    "have types of their own."
+)
 NESTED = "hold lists or other objects; give each of their entries a column"
 
 
@@ -114,7 +118,7 @@ class TableColumns(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         columns = _columns_of(X)
         self._check_names(columns, named=_has_names(X))
-        kept = {k: columns[k].values(kind) for k, kind in self._kept().items()}
+        kept = {k: columns[k].checked().values(kind) for k, kind in self._kept().items()}
         if not _has_names(X):
             return np.column_stack(list(kept.values()))
         return _library(X).frame(kept, X)
@@ -166,7 +170,12 @@ class _Column:
         self.data = data
 
     def refuse(self, why: str) -> NoReturn:
-        raise ValueError(f"The entries of column {self.name!r} {why}, or leave it out.")
+        raise ValueError(f"The entries of column {self.name!r} {why}, or fit without it.")
+
+    def checked(self) -> Self:
+        """The column itself, if it holds what some column may hold."""
+        self.kind()
+        return self
 
     def values(self, kind: str) -> np.ndarray:
         """Float64 with NaN, or text with None, of shape (n_samples,)."""
@@ -189,7 +198,7 @@ class _Column:
         try:
             return self._as_numbers()
         except (ValueError, TypeError) as error:
-            self.refuse(f"were numbers in fit and are others now ({error}); give numbers")
+            self.refuse(f"were numbers in fit and are none now ({error}); give numbers")
 
     def _as_numbers(self) -> np.ndarray:
         raise NotImplementedError
@@ -383,11 +392,17 @@ def _array_of(X: Any) -> np.ndarray:
             f"X is a {type(X).__name__}, and must be a pandas or polars DataFrame or an "
             "array of numbers. Collect it, or give it to the estimator itself."
         )
-    is_text = getattr(X, "dtype", None) is not None and X.dtype.kind in "OUSmM"
-    if is_text:
-        raise ValueError(
-            f"X is an array of dtype {X.dtype}, which does not say which columns are "
-            "numbers; make it a DataFrame whose columns have types of their own."
-        )
+    if not hasattr(X, "dtype"):
+        X = _as_array(X)
+    if X.dtype.kind in "OUSmM":
+        raise ValueError(f"X is an array of dtype {X.dtype}{NO_TYPES}")
     array: np.ndarray = check_array(X, dtype=np.float64, ensure_all_finite=False)
     return array
+
+
+def _as_array(X: Any) -> np.ndarray:
+    """An array of numbers of lists and of what other libraries have."""
+    try:
+        return np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"X is a {type(X).__name__}{NO_TYPES}") from error

@@ -31,25 +31,23 @@ MIN_FREQUENCY = 2
 N_KNOTS = 16
 
 
-def number_columns(X: Any) -> list[Any]:
+# Positions and not names, by which scikit-learn finds columns of polars from 1.9 on only.
+
+
+def number_columns(X: Any) -> list[int]:
     """The columns of numbers of what `TableColumns` gives, for a ColumnTransformer."""
-    if isinstance(X, np.ndarray):
-        return list(range(X.shape[1]))
-    return [name for name, dtype in _dtypes(X) if dtype == "float64"]
+    return [k for k, dtype in enumerate(_dtypes(X)) if dtype == "float64"]
 
 
-def category_columns(X: Any) -> list[Any]:
+def category_columns(X: Any) -> list[int]:
     """The other columns."""
-    if isinstance(X, np.ndarray):
-        return []
-    return [name for name, dtype in _dtypes(X) if dtype != "float64"]
+    return [k for k, dtype in enumerate(_dtypes(X)) if dtype != "float64"]
 
 
-def missing_columns(X: Any) -> list[Any]:
+def missing_columns(X: Any) -> list[int]:
     """The columns of numbers in which entries are missing."""
-    if isinstance(X, np.ndarray):
-        return np.flatnonzero(np.isnan(X).any(axis=0)).tolist()
-    return [name for name in number_columns(X) if np.isnan(np.asarray(X[name])).any()]
+    columns = X.T if isinstance(X, np.ndarray) else [X[name] for name in X.columns]
+    return [k for k in number_columns(X) if np.isnan(np.asarray(columns[k])).any()]
 
 
 def as_float32(X: Any) -> Any:
@@ -57,8 +55,10 @@ def as_float32(X: Any) -> Any:
     return X.astype(np.float32)
 
 
-def _dtypes(X: Any) -> list[tuple[str, str]]:
-    return [(k, str(d).lower()) for k, d in zip(X.columns, X.dtypes, strict=True)]
+def _dtypes(X: Any) -> list[str]:
+    if isinstance(X, np.ndarray):
+        return [str(X.dtype)] * X.shape[1]
+    return [str(dtype).lower() for dtype in X.dtypes]
 
 
 def scaler() -> Pipeline:

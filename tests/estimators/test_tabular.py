@@ -336,7 +336,7 @@ BAD_PANDAS = {
 def test_columns_of_pandas_alone_are_named(entries):
     table = pd.DataFrame(columns()).assign(when=pd.Series(entries))
     with pytest.raises(
-        ValueError, match=r"The entries of column .when. .* or leave it out"
+        ValueError, match=r"The entries of column .when. .* or fit without it"
     ):
         pipeline().fit(table, labels())
 
@@ -355,6 +355,10 @@ CHANGES = {
         r"lacks the columns \['age'\] and has the columns \['AGE'\]",
     ),
     "text": (lambda t: t | {"age": ["old"] * N}, "column 'age' were numbers in fit and"),
+    "dates for numbers": (lambda t: t | {"age": [DAY] * N}, "column 'age' hold dates"),
+    "dates for texts": (lambda t: t | {"town": [DAY] * N}, "column 'town' hold dates"),
+    "lists for numbers": (lambda t: t | {"age": [[1]] * N}, "column 'age' hold lists"),
+    "lists for texts": (lambda t: t | {"town": [[1]] * N}, "column 'town' hold lists"),
     "infinite": (lambda t: t | {"age": [np.inf] * N}, "column 'age' are infinite in 60 ro"),
 }
 
@@ -380,6 +384,9 @@ NO_TABLES = {
     "lazy": (pl.LazyFrame({"a": [1] * N}), TypeError, "LazyFrame, and must be .*Collect"),
     "objects": (np.full((N, 2), "a", object), ValueError, "make it a DataFrame"),
     "texts": (np.full((N, 2), "a"), ValueError, "make it a DataFrame"),
+    "ragged": ([[1.0, 2.0], [3.0]] * 30, ValueError, "X is a list, which .* make it a Da"),
+    "mixed": ([["a", 2.0]] * N, ValueError, "X is a list, which .* make it a DataFrame"),
+    "dict": ({"a": [1] * N}, ValueError, "X is a dict, which .* make it a DataFrame"),
     "no columns": (pd.DataFrame(index=range(N)), ValueError, "60 rows .* and 0 columns"),
     "no rows": (pd.DataFrame({"a": []}), ValueError, r"0 rows \(n_samples\)"),
     "all empty": (pd.DataFrame({"a": [None] * N}), ValueError, "All entries of .*'a'"),
