@@ -336,10 +336,11 @@ Scripts need `if __name__ == "__main__":` around this, as with all processes in 
 
 Cross-fitted ensembles (`SparseMLPClassifierCV`, `SparseMLPRegressorCV`) do the same with
 their members, the configurations of a grid and the linear models of the folds. Data go to
-the workers once; between two verdicts on the samples left out a member trains where there
-is room for it, so that its network and the optimizer's state travel to and fro. Measured
-on ISOLET with {n_members} members of {n_connections} connections and one verdict after
-each epoch, without linear models, on {n_workers} worker processes:
+the workers once (and with `refit=True` once more); between two verdicts on the samples left
+out a member trains where there is room for it, so that its network and the optimizer's
+state travel to and fro. Measured on ISOLET with {n_members} members of {n_connections}
+connections and one verdict after each epoch, without linear models, on {n_workers} worker
+processes:
 
 {ensembles}
 

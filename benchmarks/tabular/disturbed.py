@@ -15,12 +15,16 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.tables import markdown
-from benchmarks.tabular.models import OURS, PEERS, measure
+from benchmarks.tabular.models import OURS, PEERS, measure, sparse
 from benchmarks.tabular.sets import index, split
 
 CELLS = Path(__file__).with_name("disturbed.jsonl")
 TASK = "regression"
-MODELS = PEERS[TASK] | OURS[TASK]
+MODELS = (
+    PEERS[TASK]
+    | OURS[TASK]
+    | {"SparseMLPRegressor, huber": sparse("SparseMLPRegressor", loss="huber")}
+)
 N_SPLITS = 1
 FAR = 1000
 
