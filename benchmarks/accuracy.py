@@ -17,7 +17,11 @@ from sksparse_mlp import SparseMLPClassifier
 
 REPORT = Path("docs/accuracy.md")
 # Every epoch is trained: none of the networks stops by itself.
-SHARED = {"n_iter_no_change": np.inf}
+SHARED = {
+    "n_iter_no_change": np.inf,
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+}
 NETWORKS = {
     "isolet": {
         "hidden_layer_sizes": (512, 256, 128),

@@ -14,7 +14,7 @@ import pytest
 from joblib import parallel_config
 
 from benchmarks.literature import __main__ as program
-from benchmarks.literature import pretorius, slope_signs, zhang
+from benchmarks.literature import chouliaras, pretorius, slope_signs, zhang
 from benchmarks.literature.comparison import beside, standard_error, with_error
 from benchmarks.literature.runs import Runs, finished_runs
 from benchmarks.samples import with_moved_copies
@@ -215,6 +215,23 @@ def test_every_table_has_its_module():
 def test_committed_results_are_of_known_tables():
     files = {path.stem for path in (FOLDER / "results").glob("*.json")}
     assert files - {"sparse_outputs"} <= set(program.TABLES)
+
+
+# Parameters whose defaults have changed, or may.
+PINNED = {"alpha", "batch_size", "dropout", "epsilon", "learning_rate", "max_iter", "zeta"}
+
+
+@pytest.mark.parametrize("table", ["madelon", "fashion", "cifar", "densities", "liset"])
+def test_committed_runs_do_not_depend_on_defaults(table):
+    runs = finished_runs(FOLDER / "results" / f"{table}.json")
+    asked = [run["settings"] | run["settings"]["network"] for run in runs]
+    assert not [PINNED - own.keys() for own in asked if PINNED - own.keys()]
+
+
+@pytest.mark.parametrize("module", [chouliaras, pretorius])
+def test_protocols_do_not_depend_on_defaults(module):
+    sizes = {"batch_size", "max_iter"}
+    assert module.SHARED.keys() >= PINNED - sizes
 
 
 ON_DASK = """

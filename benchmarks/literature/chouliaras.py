@@ -35,6 +35,7 @@ SHARED = {
     "solver": "sgd",
     "momentum": 0.9,
     "nesterovs_momentum": False,
+    "learning_rate": "constant",
     "learning_rate_init": 0.01,
     "alpha": 0.0,
     "dropout": 0.3,

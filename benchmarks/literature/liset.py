@@ -30,6 +30,7 @@ SHARED = {
     "solver": "sgd",
     "momentum": 0.0,
     "nesterovs_momentum": False,
+    "learning_rate": "constant",
     "alpha": 0.0,
     "dropout": 0.3,
     "batch_size": 100,

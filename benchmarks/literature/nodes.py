@@ -33,6 +33,7 @@ SHARED = {
     "dropout": 0.0,
     "batch_size": 64,
     "learning_rate": "exponential",
+    "scoring": "accuracy",
     "learning_rate_init": 1e-3,
     "early_stopping": True,
     "n_iter_no_change": 10,

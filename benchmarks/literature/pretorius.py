@@ -26,6 +26,7 @@ SHARED = {
     "dropout": 0.0,
     "batch_size": 64,
     "learning_rate": "exponential",
+    "scoring": "accuracy",
 }
 VALIDATION_SHARE = 0.1
 N_TEST = 5_000

@@ -39,6 +39,7 @@ SHARED = {
     "solver": "sgd",
     "momentum": 0.9,
     "nesterovs_momentum": False,
+    "learning_rate": "constant",
     "learning_rate_init": 0.01,
     "dropout": 0.3,
     "n_iter_no_change": 500,
