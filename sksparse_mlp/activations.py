@@ -265,8 +265,6 @@ class _TwoSlopes(Activation):
     def backward(
         self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
     ) -> None:
-        if self.learnable:
-            kernels.slope_gradient(z, da, gradient[0], start, stop)
         kernels.leaky_relu_gradient(z, da, parameters[0], start, stop)
 
 
@@ -295,6 +293,18 @@ class _Learnable:
 
     learnable = True
     _parameter_constraints: dict[str, Any] = {"learning_rate_factor": _NOT_NEGATIVE}
+
+
+class _LearnedSlope(_Learnable, _TwoSlopes):
+    """The multiple is learned."""
+
+    code = kernels.LEARNED_SLOPE
+
+    def backward(
+        self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int
+    ) -> None:
+        kernels.slope_gradient(z, da, gradient[0], start, stop)
+        super().backward(z, da, parameters, gradient, start, stop)
 
 
 class ReLU(_TwoSlopes):
@@ -334,7 +344,7 @@ class LeakyReLU(_TwoSlopes):
         self.slope = slope
 
 
-class PReLU(_Learnable, _TwoSlopes):
+class PReLU(_LearnedSlope):
     """f(x) = x for x > 0, slope * x elsewhere, with one learned slope per neuron.
 
     Parameters
@@ -396,7 +406,7 @@ class AllReLU(_AlternatingSign, LeakyReLU):
     """
 
 
-class GAReLU(_AlternatingSign, _Learnable, _TwoSlopes):
+class GAReLU(_AlternatingSign, _LearnedSlope):
     """All-ReLU whose slope is learned, one per layer.
 
     Parameters
@@ -474,6 +484,7 @@ class SReLU(_Learnable, Activation):
         **_Learnable._parameter_constraints,
     }
     initializer = "he_uniform"
+    code = kernels.SRELU
 
     def __init__(
         self,

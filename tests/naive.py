@@ -197,6 +197,14 @@ def slope_gradient(z, da, gradient, start, stop):
     gradient[start:stop] = np.sum(da * np.where(z > 0, 0, z), axis=1)[start:stop]
 
 
+def sum_rows(gradient, sums):
+    sums[:] = gradient.sum(axis=1, keepdims=True)
+
+
+def add_times(total, gradient, scale):
+    total += scale * gradient
+
+
 def srelu(z, a, parameters, start, stop):
     left, left_slope, right, right_slope = parameters[:, :, np.newaxis]
     below = left + left_slope * (z - left)

@@ -5,6 +5,8 @@ addresses is one argument, however many arrays there are. Whoever makes a table 
 arrays alive while it is used.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic, overload
@@ -36,12 +38,15 @@ def _pointer(typing_context, address, like):
     return pointer(types.int64, like), generate
 
 
-@overload(array_at, jit_options={"forceinline": True})
+_INLINED: Any = {"forceinline": True, "no_cfunc_wrapper": True}
+
+
+@overload(array_at, jit_options=_INLINED)
 def _array_at(address, size, like):
     return lambda address, size, like: carray(_pointer(address, like), (size,))
 
 
-@overload(rows_at, jit_options={"forceinline": True})
+@overload(rows_at, jit_options=_INLINED)
 def _rows_at(address, n_rows, width, like):
     return lambda address, n_rows, width, like: carray(
         _pointer(address, like), (n_rows, width)

@@ -68,8 +68,11 @@ class Hidden:
         dtype = parameters.dtype
         n_trained = parameters.shape[0] if activation.learnable else 0
         self.gradient = np.zeros((n_trained, n_neurons), dtype)
+        # What neurons share follows the sum of their gradients.
+        is_shared = activation.learnable and parameters.shape[1] < n_neurons
+        self.summed = np.zeros_like(parameters) if is_shared else self.gradient
+        self.epoch_gradient = np.zeros(parameters.shape, dtype)
         self.slots: list[np.ndarray] = []
-        self._epoch_gradient = np.zeros(parameters.shape, dtype)
         self._n_batches = 0
         if norm is not None:
             self.inverse_deviation = np.empty(n_neurons, dtype)
@@ -154,10 +157,9 @@ class Hidden:
 
     def parameter_gradient(self) -> np.ndarray:
         """Gradient of the activation's parameters, summed over what shares them."""
-        if self.parameters.shape[1] == self.n_neurons:
-            return self.gradient
-        summed: np.ndarray = self.gradient.sum(axis=1, keepdims=True)
-        return summed
+        if self.summed is not self.gradient:
+            kernels.sum_rows(self.gradient, self.summed)
+        return self.summed
 
     def add_slots(self, n_slots: int) -> None:
         """Give the optimizer ``n_slots`` zero arrays per trained array, once."""
@@ -186,21 +188,29 @@ class Hidden:
                 optimizer.update(value, gradient, slots, rate, n_updates, scale)
         if not self.activation.learnable:
             return
-        if self.activation.update == "batch":
-            self._step_activation(
-                optimizer, self.parameter_gradient(), rate, n_updates, scale
-            )
+        gradient = self.parameter_gradient()
+        if self.learns_at_once:
+            self._step_activation(optimizer, gradient, rate, n_updates, scale)
         else:
-            self._epoch_gradient += scale * self.parameter_gradient()
-            self._n_batches += 1
+            kernels.add_times(self.epoch_gradient, gradient, scale)
+            self.count_batches(1)
+
+    @property
+    def learns_at_once(self) -> bool:
+        """Whether the activation follows the gradient of every batch, or of epochs."""
+        return bool(self.activation.update == "batch")
+
+    def count_batches(self, n_batches: int) -> None:
+        """Note that gradients of so many batches were added for the end of the epoch."""
+        self._n_batches += n_batches
 
     def end_epoch(self, optimizer: Optimizer, rate: float, n_epochs: int) -> None:
         """Let parameters that learn once per epoch follow the mean of its gradients."""
         if self._n_batches:
             self._step_activation(
-                optimizer, self._epoch_gradient, rate, n_epochs, 1 / self._n_batches
+                optimizer, self.epoch_gradient, rate, n_epochs, 1 / self._n_batches
             )
-            self._epoch_gradient[:] = 0
+            self.epoch_gradient[:] = 0
             self._n_batches = 0
 
     def _step_activation(
@@ -215,9 +225,10 @@ class Hidden:
             self.parameters.reshape(-1),
             gradient.reshape(-1),
             self.slots[0],
-            rate * self.activation.learning_rate_factor,
+            rate,
             n_updates,
             scale,
+            self.activation.learning_rate_factor,
         )
 
     def trained(self) -> Iterator[np.ndarray]:

@@ -53,8 +53,12 @@ class Optimizer(ABC):
         rate: float,
         n_updates: int,
         scale: float,
+        factor: float = 1.0,
     ) -> None:
-        """Update a vector of parameters; ``slots`` is (n_slots, values.size)."""
+        """Update a vector of parameters, at ``factor`` times the rate.
+
+        ``slots`` is (n_slots, values.size).
+        """
 
 
 class SGD(Optimizer):
@@ -104,11 +108,12 @@ class SGD(Optimizer):
         rate: float,
         n_updates: int,
         scale: float,
+        factor: float = 1.0,
     ) -> None:
-        tiny = flush_limit(values.dtype)
         kernels.sgd_update(
-            values, slots[0], gradient, rate, self.momentum, self.nesterov, scale, tiny
-        )
+            values, slots[0], gradient, rate * factor,
+            self.momentum, self.nesterov, scale, flush_limit(values.dtype),
+        )  # fmt: skip
 
 
 class Adam(Optimizer):
@@ -165,9 +170,11 @@ class Adam(Optimizer):
         rate: float,
         n_updates: int,
         scale: float,
+        factor: float = 1.0,
     ) -> None:
+        corrected = rate * self._correction(n_updates) * factor
         kernels.adam_update(
-            values, slots[0], slots[1], gradient, rate * self._correction(n_updates),
+            values, slots[0], slots[1], gradient, corrected,
             self.beta_1, self.beta_2, self.epsilon, scale, flush_limit(values.dtype),
         )  # fmt: skip
 

@@ -77,6 +77,16 @@ class Program:
         self._norm_of_samples = _norm_of(samples.X)
         # Half of the digits are left for what is rounded on the way.
         self._limit = math.sqrt(np.finfo(network.dtype).max)
+        self._learning_by_epoch = [
+            unit
+            for unit in network.hidden
+            if unit.activation.learnable and not unit.learns_at_once
+        ]
+        usual = all(
+            unit.norm is None and unit.activation.code == kernels.LEAKY_RELU
+            for unit in network.hidden
+        )
+        self._others = None if usual else True
         self._fill_plan(alpha, Dropout(dropout))
         for row, unit in zip(self._table[:-1], network.hidden, strict=True):
             _fill_hidden(row, unit)
@@ -145,10 +155,12 @@ class Program:
                 self._table, plan, rows, keys, rates, self._shares_of(member.n_threads),
                 self._buffers.losses, self._squares, member.counters,
                 loss,
-                network.dtype.type(0), np.int32(0),
+                network.dtype.type(0), np.int32(0), self._others,
             )  # fmt: skip
 
         workers.run(update, 3 * network.work(size), count)
+        for unit in self._learning_by_epoch:
+            unit.count_batches(results[0][0])
         return results[0]
 
     def is_surely_sound(self) -> bool:
@@ -227,8 +239,7 @@ def _loss_code(loss: Loss) -> int:
 
 
 def _is_known(unit: Hidden) -> bool:
-    activation = unit.activation
-    return bool(code_of(activation, "forward", "backward")) and not activation.learnable
+    return bool(code_of(unit.activation, "forward", "backward", "learnable"))
 
 
 def _has_short_indices(layer: SparseLayer) -> bool:
@@ -264,9 +275,19 @@ def _fill_layer(row: Any, layer: SparseLayer, arrays: tuple[np.ndarray, ...]) ->
 def _fill_hidden(row: Any, unit: Hidden) -> None:
     activation, norm = unit.activation, unit.norm
     row["activation"] = activation.code
-    row["parameters"], row["n_slopes"] = address_of(unit.parameters), unit.parameters.size
+    parameters = unit.parameters
+    row["parameters"], row["n_parameters"] = address_of(parameters), parameters.size
     row["threshold"] = getattr(activation, "threshold", 0.0)
     row["clip"] = getattr(activation, "clip", np.inf)
+    if activation.learnable:
+        row["n_learned"], row["rate_factor"] = (
+            parameters.shape[0],
+            activation.learning_rate_factor,
+        )
+        row["gradient"], row["summed"] = map(address_of, (unit.gradient, unit.summed))
+        row["parameter_slots"] = address_of(unit.slots[0])
+        if not unit.learns_at_once:
+            row["epoch_gradient"] = address_of(unit.epoch_gradient)
     if norm is None:
         return
     row["has_norm"] = True

@@ -22,7 +22,7 @@ from numba.extending import intrinsic, models, overload, register_model
 # Bytes of a vector, which are a cache line.
 LINE = 64
 CHECKS_BOUNDS = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]
-_INLINED: Any = {"forceinline": True}
+_INLINED: Any = {"forceinline": True, "no_cfunc_wrapper": True}
 
 
 def features() -> set[str]:

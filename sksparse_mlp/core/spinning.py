@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from sksparse_mlp.core.compilation import kept
 
-waiting = kept(njit(nogil=True))
+waiting = kept(njit(nogil=True, no_cfunc_wrapper=True))
 IS_COMPILED = not config.DISABLE_JIT  # type: ignore[attr-defined]
 NEVER = np.iinfo(np.int64).max
 # Counters that different threads write lie in different cache lines.

@@ -124,7 +124,7 @@ def test_the_network_stays_as_it_is():
     for layer in network.layers:
         assert not any(np.any(slot) for slots in layer.slots for slot in slots)
     for unit, twin in zip(network.hidden, before.hidden, strict=True):
-        assert_array_equal(unit._epoch_gradient, twin._epoch_gradient)
+        assert_array_equal(unit.epoch_gradient, twin.epoch_gradient)
         assert unit._n_batches == 0
 
 

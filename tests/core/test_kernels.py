@@ -307,6 +307,12 @@ def paths_arguments(rng, dtype, batch):
     return arguments | {"n_columns": N_INPUTS}
 
 
+def learned_arguments(rng, dtype, batch):
+    gradient = rng.standard_normal((4, batch)).astype(dtype)
+    arguments = {"gradient": gradient, "sums": np.empty((4, 1), dtype), "scale": 0.3}
+    return arguments | {"total": rng.standard_normal((4, batch)).astype(dtype)}
+
+
 def split_arguments(rng, dtype, batch):
     chosen = sampling_arguments(rng, dtype, batch)["left_out"]
     arguments = {"positions": chosen, "n_columns": N_INPUTS}
@@ -385,6 +391,8 @@ ARGUMENTS = {
     "leaky_relu_gradient": elementwise_arguments,
     "leaky_relu_and_derivative": elementwise_arguments,
     "slope_gradient": elementwise_arguments,
+    "sum_rows": learned_arguments,
+    "add_times": learned_arguments,
     "srelu": srelu_arguments,
     "srelu_gradient": srelu_arguments,
     "clipped_shift": clipped_arguments,

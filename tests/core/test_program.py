@@ -17,7 +17,7 @@ from networks import (
 from numba import config
 from scipy import sparse
 
-from sksparse_mlp.activations import ACTIVATIONS, ReLU
+from sksparse_mlp.activations import ACTIVATIONS, GAReLU, PReLU, ReLU, SReLU
 from sksparse_mlp.core import kernels, program
 from sksparse_mlp.core.learning_rates import LearningRate
 from sksparse_mlp.core.losses import SoftmaxCrossEntropy
@@ -78,13 +78,27 @@ def assert_both_ways_agree(samples, network, **changes):
     assert losses == others
 
 
-KNOWN = [name for name, cls in ACTIVATIONS.items() if not cls.learnable]
+ALL = {name: cls() for name, cls in ACTIVATIONS.items()}
+ALL["garelu by epoch"] = GAReLU(update="epoch")
+ALL["srelu in part"] = SReLU(threshold_left=-0.3, slope_right=0.4)
+ALL["prelu slowly"] = PReLU(learning_rate_factor=0.3)
 
 
 @pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize("name", KNOWN)
-def test_both_ways_agree_for_every_activation(name, norm):
-    assert_both_ways_agree(new_samples(), new_network(name, norm=norm))
+@pytest.mark.parametrize("solver", ["nesterov", "adam"])
+@pytest.mark.parametrize("name", ALL)
+def test_both_ways_agree_for_every_activation(name, solver, norm):
+    network = new_network(ALL[name], norm=norm)
+    assert_both_ways_agree(new_samples(), network, solver=solver)
+
+
+def test_activations_learn_in_a_compiled_call():
+    for name in ("prelu", "garelu", "srelu", "garelu by epoch"):
+        network = new_network(ALL[name])
+        before = [unit.parameters.copy() for unit in network.hidden]
+        after, _ = trained(new_samples(), network)
+        for unit, parameters in zip(after.hidden, before, strict=True):
+            assert (unit.parameters != parameters).any()
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
@@ -114,9 +128,10 @@ def test_both_ways_agree_for_every_solver(solver, norm, changes):
 
 @pytest.mark.parametrize("n_jobs", [2, 3, 7])
 @pytest.mark.parametrize("norm", [False, True])
-def test_threads_change_nothing_of_a_compiled_call(n_jobs, norm, monkeypatch):
+@pytest.mark.parametrize("name", ["tanh", "prelu", "garelu by epoch"])
+def test_threads_change_nothing_of_a_compiled_call(name, n_jobs, norm, monkeypatch):
     share_all_work(monkeypatch)
-    samples, network = new_samples(), new_network("tanh", norm=norm)
+    samples, network = new_samples(), new_network(ALL[name], norm=norm)
     alone, losses = trained(samples, network.copy())
     with Workers(n_jobs) as workers:
         shared, others = trained(samples, network.copy(), workers)
@@ -134,9 +149,10 @@ def test_short_calls_do_what_a_long_one_does(monkeypatch):
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e9, 1e30])
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", ALL)
 def test_outputs_are_within_their_bound_and_weights_that_overflow_have_none(name, scale):
-    samples, network = new_samples(dtype=np.float32), new_network(name, dtype=np.float32)
+    samples = new_samples(dtype=np.float32)
+    network = new_network(ALL[name], dtype=np.float32)
     for layer in network.layers:
         layer.weights *= np.float32(scale)
     network.add_slots(1)
@@ -173,6 +189,12 @@ class Doubled(ReLU):
         a[start:stop] *= 2
 
 
+class Learned(ReLU):
+    """A subclass that wants its slopes to be trained."""
+
+    learnable = True
+
+
 class Named(ReLU):
     """A subclass that only adds to its parent."""
 
@@ -187,7 +209,7 @@ def test_only_what_kernels_know_is_compiled():
         assert program_of(new_network("relu"), others) is None
     assert program_of(new_network("relu"), samples) is not None
     assert program_of(new_network(Doubled()), samples) is None
-    assert program_of(new_network("srelu"), samples) is None
+    assert program_of(new_network(Learned()), samples) is None
 
 
 def program_of(network, samples):

@@ -204,9 +204,9 @@ def test_everything_that_learns_is_told_the_same_number_of_the_update(monkeypatc
             told["step"].append(n_updates)
             return super().step(layer, x, dz, rate, n_updates, *args)
 
-        def update(self, values, gradient, slots, rate, n_updates, scale):
+        def update(self, values, gradient, slots, rate, n_updates, *args):
             told["update"].append(n_updates)
-            super().update(values, gradient, slots, rate, n_updates, scale)
+            super().update(values, gradient, slots, rate, n_updates, *args)
 
     optimizer = Counting(beta_1=0.9, beta_2=0.999, epsilon=1e-8)
     network = new_network(activation=PReLU())

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sksparse_mlp.core.jitted.options import exact, inlined, kernel
+from sksparse_mlp.core.jitted.options import exact, inlined, inner, kernel
 from sksparse_mlp.core.jitted.products import _at, _dot, _row_dots
 
 # --- topology -------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def _bin_of_rank(counts, rank):
     return place, before
 
 
-@kernel
+@inner
 def _nth_of(sizes, rank, shift):
     """The value of a rank among integers that differ in their lowest ``shift`` bits.
 
@@ -142,13 +142,15 @@ def keep_strongest(bits, infinity, zeta, keep):
     shift = 8 * bits.itemsize - 1 - DIGIT
     largest = (np.int64(1) << (8 * bits.itemsize - 1)) - 1
     counts = np.zeros((2, 1 << DIGIT), np.int64)
+    wanted, limits = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    n_equal, n_of_equal = np.zeros(2, np.int64), np.zeros(2, np.int64)
     for k in range(bits.size):
         size = np.int64(bits[k] & largest)
-        counts[_side_of(bits[k], size), size >> shift] += size <= infinity
-    wanted, limits = np.zeros(2, np.int64), np.full(2, -1, np.int64)
-    n_equal, n_of_equal = np.zeros(2, np.int64), np.zeros(2, np.int64)
+        side = _side_of(bits[k], size)
+        counts[side, size >> shift] += size <= infinity
+        wanted[side] += size <= infinity
     for side in range(2):
-        wanted[side] = round(zeta * counts[side].sum())
+        wanted[side], limits[side] = round(zeta * wanted[side]), -1
         if wanted[side] == 0:
             continue
         place, before = _bin_of_rank(counts[side], wanted[side] - 1)
@@ -175,7 +177,7 @@ def keep_strongest(bits, infinity, zeta, keep):
     return wanted[0] + wanted[1]
 
 
-@kernel
+@inner
 def _keep_evenly(bits, largest, side, size, n_removed, n_equal, keep):
     """Keep the equal numbers of a sign but for so many at even distances."""
     seen = gone = 0

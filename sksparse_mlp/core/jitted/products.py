@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sksparse_mlp.core.jitted.options import exact_inlined, inlined, kernel
+from sksparse_mlp.core.jitted.options import FIRST, exact_inlined, inlined, kernel
 from sksparse_mlp.core.simd import (
     N_TOTALS,
     add_products,
@@ -59,7 +59,7 @@ def _sum_row(indices, positions, weights, first, last, x, bias, z, row, scale):
 
     With a ``scale`` z[row] is multiplied by ``scale`` times the sum instead.
     """
-    step, s, b = lanes(x), 0, splat(bias)
+    step, s, b = lanes(x), FIRST, splat(bias)
     if N_TOTALS == 8:
         while s + 8 * step <= x.shape[1]:
             t = (b, b, b, b, b, b, b, b)
@@ -183,7 +183,7 @@ def _add_rest(total, d, row, x, i, start, size):
 @inlined
 def _dot_of_some(d, row, x, i, size):
     """d[row] . x[i] over the first ``size`` samples, always in the same order."""
-    totals, s = (splat(d.dtype.type(0.0)),), 0
+    totals, s = (splat(d.dtype.type(0.0)),), FIRST
     while s + lanes(x) <= size:
         totals = add_products(totals, (load(d, row, s),), x, (i,), s)
         s += lanes(x)
@@ -200,7 +200,7 @@ def _add_others(total, d, row, start, size):
 @inlined
 def _sum_of_some(d, row, size):
     """Sum of d[row] over the first ``size`` samples, always in the same order."""
-    one, totals, s = d.dtype.type(1.0), (splat(d.dtype.type(0.0)),), 0
+    one, totals, s = d.dtype.type(1.0), (splat(d.dtype.type(0.0)),), FIRST
     while s + lanes(d) <= size:
         totals = add_scaled(totals, one, d, row, s)
         s += lanes(d)
@@ -223,7 +223,7 @@ def _dot(d, row, x, i):
 @inlined
 def _add_row_products(totals, d, row, x, inputs):
     """Add products of d[row] with the rows of some inputs; lanes are partial sums."""
-    step, s = lanes(x), 0
+    step, s = lanes(x), FIRST
     while s + 4 * step <= x.shape[1]:
         of_row = (
             load(d, row, s),
@@ -279,7 +279,7 @@ def sum_of_squares(values):
 def weight_gradient(indptr, indices, x, dz, gradient, bias_gradient, start, stop):
     """Gradient of the loss for the connections and biases of rows ``[start, stop)``."""
     for row in range(start, stop):
-        bias_gradient[row] = _sum(dz, np.uint64(row))
+        bias_gradient[row] = _sum(dz, row)
         k, end = indptr[row], indptr[row + 1]
         _row_dots(dz, np.uint64(row), x, indices, k, end, gradient, k)
 

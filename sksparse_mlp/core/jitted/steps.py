@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sksparse_mlp.core.jitted.options import exact_inlined, inlined, kernel
+from sksparse_mlp.core.jitted.options import FIRST, exact_inlined, inlined, kernel
 from sksparse_mlp.core.jitted.products import AT_A_TIME, _row_dots, _sum
 
 # --- optimizer steps, fused with the weight gradient: no gradient array ---------------
@@ -37,7 +37,7 @@ def _dots_of_rows(indptr, indices, x, dz, row, stop, dots):
     have less to begin and end, and what is read just after it was written in other pieces
     would be waited for.
     """
-    j = 0
+    j = FIRST
     while row < stop and j < AT_A_TIME:
         k, end = indptr[row], indptr[row + 1]
         _row_dots(dz, np.uint64(row), x, indices, k, end, dots, j)
@@ -65,7 +65,7 @@ def sgd_step(
         first = row
         row = _dots_of_rows(indptr, indices, x, dz, first, stop, dots)
         for done in range(first, row):
-            g = scale * _sum(dz, np.uint64(done))
+            g = scale * _sum(dz, done)
             _sgd(bias, bias_velocity, done, g, rate, momentum, nesterov, tiny)
         k, end = indptr[first], indptr[row]
         w, v = weights[k:end], velocity[k:end]
@@ -103,7 +103,7 @@ def adam_step(
         first_row = row
         row = _dots_of_rows(indptr, indices, x, dz, first_row, stop, dots)
         for done in range(first_row, row):
-            g = scale * _sum(dz, np.uint64(done))
+            g = scale * _sum(dz, done)
             _adam(
                 bias, bias_first, bias_second, done, g,
                 rate, beta_1, beta_2, epsilon, tiny,

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sksparse_mlp.core.jitted.options import inlined, kernel
+from sksparse_mlp.core.jitted.options import exact, inlined, kernel
 from sksparse_mlp.core.jitted.products import _dot_of_some, _sum_of_some
 
 # --- batch normalisation (Ioffe and Szegedy 2015) -------------------------------------
@@ -122,6 +122,25 @@ def slope_gradient(z, da, gradient, start, stop):
         gradient[row] = total
 
 
+@exact
+def sum_rows(gradient, sums):
+    """sums[k] = sum of gradient[k] over the neurons, which share a parameter."""
+    for k in range(gradient.shape[0]):
+        total = 0.0
+        for row in range(gradient.shape[1]):
+            total += gradient[k, row]
+        sums[k, 0] = total
+
+
+@exact
+def add_times(total, gradient, scale):
+    """total += scale * gradient."""
+    scale = total.dtype.type(scale)
+    for k in range(total.shape[0]):
+        for row in range(total.shape[1]):
+            total[k, row] += scale * gradient[k, row]
+
+
 @kernel
 def srelu(z, a, parameters, start, stop):
     """a = z between two thresholds, lines of two slopes outside.
@@ -134,31 +153,32 @@ def srelu(z, a, parameters, start, stop):
         right, right_slope = parameters[2, row], parameters[3, row]
         for s in range(z.shape[1]):
             value = z[row, s]
-            if value <= left:
-                value = left + left_slope * (value - left)
-            elif value >= right:
-                value = right + right_slope * (value - right)
-            a[row, s] = value
+            below = left + left_slope * (value - left)
+            above = right + right_slope * (value - right)
+            outer = above if value >= right else value
+            a[row, s] = below if value <= left else outer
 
 
 @kernel
 def srelu_gradient(z, da, parameters, gradient, start, stop):
     """Gradient of the parameters of :func:`srelu`; da *= its derivative."""
-    one = z.dtype.type(1.0)
+    zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
     for row in range(start, stop):
         left, left_slope = parameters[0, row], parameters[1, row]
         right, right_slope = parameters[2, row], parameters[3, row]
-        gradient[:, row] = 0.0
+        below = above = below_product = above_product = zero
         for s in range(z.shape[1]):
             value, d = z[row, s], da[row, s]
-            if value <= left:
-                gradient[0, row] += d * (one - left_slope)
-                gradient[1, row] += d * (value - left)
-                da[row, s] = d * left_slope
-            elif value >= right:
-                gradient[2, row] += d * (one - right_slope)
-                gradient[3, row] += d * (value - right)
-                da[row, s] = d * right_slope
+            is_below = value <= left
+            is_above = value >= right and not is_below
+            below += d if is_below else zero
+            below_product += d * (value - left) if is_below else zero
+            above += d if is_above else zero
+            above_product += d * (value - right) if is_above else zero
+            slope = right_slope if is_above else one
+            da[row, s] = d * (left_slope if is_below else slope)
+        gradient[0, row], gradient[1, row] = below * (one - left_slope), below_product
+        gradient[2, row], gradient[3, row] = above * (one - right_slope), above_product
 
 
 @kernel

@@ -13,7 +13,7 @@ from sksparse_mlp.core.jitted.losses import (
     loss_of_targets,
     softmax_cross_entropy,
 )
-from sksparse_mlp.core.jitted.options import exact, inlined, kernel
+from sksparse_mlp.core.jitted.options import FIRST, exact, inlined, inner, kernel
 from sksparse_mlp.core.jitted.products import (
     backward_input,
     backward_times,
@@ -22,6 +22,7 @@ from sksparse_mlp.core.jitted.products import (
 )
 from sksparse_mlp.core.jitted.steps import adam_step, adam_update, sgd_step, sgd_update
 from sksparse_mlp.core.jitted.units import (
+    add_times,
     clipped_shift,
     clipped_shift_gradient,
     clipped_shrink,
@@ -29,11 +30,17 @@ from sksparse_mlp.core.jitted.units import (
     copy_rows,
     dropout,
     dropout_and_derivative,
+    leaky_relu,
     leaky_relu_and_derivative,
+    leaky_relu_gradient,
     logistic,
     logistic_gradient,
     normalise_batch,
     normalise_batch_gradient,
+    slope_gradient,
+    srelu,
+    srelu_gradient,
+    sum_rows,
     tanh,
     tanh_gradient,
 )
@@ -58,7 +65,7 @@ def gather_dense(X, rows, x, start, stop):
     Samples behind the last of the rows repeat it. As many samples as a vector has lanes
     give as many features at a time, where there is nothing to convert.
     """
-    n, first = lanes(x), 0
+    n, first = lanes(x), FIRST
     while X.dtype == x.dtype and first + n <= X.shape[1]:
         s = start
         while s + n <= stop:
@@ -94,9 +101,13 @@ LAYER = np.dtype(
         *((name, np.int64) for name in ("slot", "bias_slot", "slot_2", "bias_slot_2")),
         *((name, np.int64) for name in ("x", "u", "z", "a", "dz")),
         # Of what follows the layer, the last one excepted.
-        *((name, np.int64) for name in ("activation", "parameters", "n_slopes")),
+        *((name, np.int64) for name in ("activation", "parameters", "n_parameters")),
         ("threshold", np.float64),
         ("clip", np.float64),
+        # Of parameters that are learned, in so many rows.
+        *((name, np.int64) for name in ("n_learned", "gradient", "summed")),
+        *((name, np.int64) for name in ("epoch_gradient", "parameter_slots")),
+        ("rate_factor", np.float64),
         *((name, np.int64) for name in ("has_norm", "gain", "shift", "mean", "variance")),
         *((name, np.int64) for name in ("inverse_deviation", "gain_gradient")),
         *((name, np.int64) for name in ("shift_gradient", "gain_slots", "shift_slots")),
@@ -121,6 +132,7 @@ PLAN = np.dtype(
     align=True,
 )
 IDENTITY, LOGISTIC, TANH, LEAKY_RELU, CLIPPED_SHIFT, CLIPPED_SHRINK = range(1, 7)
+LEARNED_SLOPE, SRELU = range(7, 9)
 MOMENTUM, ADAM = range(1, 3)
 # Rows that a layer's passes take at a time: they stay in the nearest cache between them.
 ROWS = 16
@@ -145,7 +157,7 @@ def _share(n_items, rank, n_threads):
     return min(start * GRAIN, n_items), min(stop * GRAIN, n_items)
 
 
-@kernel
+@inner
 def _fill_inputs(layer, plan, rows, width, like, index):
     start, stop = _share(width, plan.rank, plan.n_threads)
     x = rows_at(layer.x, layer.n_in, width, like)
@@ -159,7 +171,17 @@ def _fill_inputs(layer, plan, rows, width, like, index):
     gather_csr(data, indices, indptr, rows, x, start, stop)
 
 
-@kernel
+@inlined
+def _parameters(layer, like):
+    return array_at(layer.parameters, layer.n_parameters, like)
+
+
+@inlined
+def _gradient(layer, like):
+    return rows_at(layer.gradient, layer.n_learned, layer.n_out, like)
+
+
+@inner
 def _activate(layer, z, a, like, start, stop):
     if layer.activation == IDENTITY:
         copy_rows(z, a, start, stop)
@@ -169,11 +191,16 @@ def _activate(layer, z, a, like, start, stop):
         tanh(z, a, start, stop)
     elif layer.activation == CLIPPED_SHIFT:
         clipped_shift(z, a, layer.threshold, layer.clip, start, stop)
-    else:
+    elif layer.activation == CLIPPED_SHRINK:
         clipped_shrink(z, a, layer.threshold, layer.clip, start, stop)
+    elif layer.activation == LEARNED_SLOPE:
+        leaky_relu(z, a, _parameters(layer, like), start, stop)
+    else:
+        parameters = rows_at(layer.parameters, layer.n_learned, layer.n_out, like)
+        srelu(z, a, parameters, start, stop)
 
 
-@kernel
+@inner
 def _differentiate_activation(layer, z, da, like, start, stop):
     if layer.activation == LOGISTIC:
         logistic_gradient(z, da, start, stop)
@@ -183,6 +210,12 @@ def _differentiate_activation(layer, z, da, like, start, stop):
         clipped_shift_gradient(z, da, layer.threshold, layer.clip, start, stop)
     elif layer.activation == CLIPPED_SHRINK:
         clipped_shrink_gradient(z, da, layer.threshold, layer.clip, start, stop)
+    elif layer.activation == LEARNED_SLOPE:
+        slope_gradient(z, da, _gradient(layer, like)[0], start, stop)
+        leaky_relu_gradient(z, da, _parameters(layer, like), start, stop)
+    elif layer.activation == SRELU:
+        parameters = rows_at(layer.parameters, layer.n_learned, layer.n_out, like)
+        srelu_gradient(z, da, parameters, _gradient(layer, like), start, stop)
 
 
 @inlined
@@ -190,8 +223,8 @@ def _of_neurons(layer, address, like):
     return array_at(address, layer.n_out, like)
 
 
-@kernel
-def _forward_rows(layer, plan, key, size, width, like, index, start, stop):
+@inner
+def _forward_rows(layer, plan, key, size, width, like, index, others, start, stop):
     """The pass forward of some rows of a layer, a few at a time."""
     indptr = array_at(layer.indptr, layer.n_out + 1, index)
     indices = array_at(layer.indices, layer.n_connections, index)
@@ -207,7 +240,7 @@ def _forward_rows(layer, plan, key, size, width, like, index, start, stop):
         forward(indptr, indices, weights, bias, x, u, row, end)
         if layer.activation == 0:
             continue
-        if layer.has_norm:
+        if others is not None and layer.has_norm:
             normalise_batch(
                 u, z,
                 _of_neurons(layer, layer.gain, like),
@@ -217,23 +250,20 @@ def _forward_rows(layer, plan, key, size, width, like, index, start, stop):
                 _of_neurons(layer, layer.inverse_deviation, like),
                 layer.norm_momentum, layer.norm_epsilon, size, row, end,
             )  # fmt: skip
-        if layer.activation == LEAKY_RELU:
-            # The derivative is known now: where it waits there is nothing else yet.
-            slopes = array_at(layer.parameters, layer.n_slopes, like)
-            leaky_relu_and_derivative(a, dz, slopes, row, end)
+        if others is not None and layer.activation != LEAKY_RELU:
+            _activate(layer, z, a, like, row, end)
             if plan.drop_below > 0:
-                dropout_and_derivative(
-                    a, dz, key, plan.drop_below, plan.keep_scale, row, end
-                )
+                dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
             continue
-        _activate(layer, z, a, like, row, end)
+        # The derivative is known now: where it waits there is nothing else yet.
+        leaky_relu_and_derivative(a, dz, _parameters(layer, like), row, end)
         if plan.drop_below > 0:
-            dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
+            dropout_and_derivative(a, dz, key, plan.drop_below, plan.keep_scale, row, end)
 
 
-@kernel
+@inner
 def _backward_rows(
-    layer, below, plan, key, rate, scale, size, width, like, index, start, stop
+    layer, below, plan, key, rate, scale, size, width, like, index, others, start, stop
 ):
     """The pass backward to some inputs of a layer, which those ``below`` put out."""
     indptr = array_at(layer.in_indptr, layer.n_in + 1, index)
@@ -245,16 +275,16 @@ def _backward_rows(
     z = rows_at(below.z, below.n_out, width, like)
     for row in range(start, stop, ROWS):
         end = min(row + ROWS, stop)
-        if below.activation == LEAKY_RELU:
-            backward_times(
-                indptr, indices, positions, weights, dz, dx, plan.keep_scale, row, end
-            )
-        else:
+        if others is not None and below.activation != LEAKY_RELU:
             backward_input(indptr, indices, positions, weights, dz, dx, row, end)
             if plan.drop_below > 0:
                 dropout(dx, key, plan.drop_below, plan.keep_scale, row, end)
             _differentiate_activation(below, z, dx, like, row, end)
-        if below.has_norm:
+        else:
+            backward_times(
+                indptr, indices, positions, weights, dz, dx, plan.keep_scale, row, end
+            )
+        if others is not None and below.has_norm:
             normalise_batch_gradient(
                 rows_at(below.u, below.n_out, width, like), dx,
                 _of_neurons(below, below.gain, like),
@@ -263,7 +293,7 @@ def _backward_rows(
                 _of_neurons(below, below.shift_gradient, like),
                 size, row, end,
             )  # fmt: skip
-    if below.has_norm:
+    if others is not None and below.has_norm:
         for values, gradient, slots in (
             (below.gain, below.gain_gradient, below.gain_slots),
             (below.shift, below.shift_gradient, below.shift_slots),
@@ -277,7 +307,7 @@ def _backward_rows(
             )  # fmt: skip
 
 
-@kernel
+@inner
 def _update_some(plan, values, gradient, slots, rate, scale, start, stop):
     """A step of some values; ``slots`` may have fewer rows with descent."""
     first = slots[0, start:stop]
@@ -291,7 +321,25 @@ def _update_some(plan, values, gradient, slots, rate, scale, start, stop):
         )  # fmt: skip
 
 
-@kernel
+@inner
+def _learn(layer, plan, rate, scale, like):
+    """A step of what an activation learns, or what a batch adds to that of an epoch."""
+    n, n_rows = layer.n_parameters, layer.n_learned
+    if n_rows == 0:
+        return
+    summed = rows_at(layer.summed, n_rows, n // n_rows, like)
+    if layer.summed != layer.gradient:
+        sum_rows(_gradient(layer, like), summed)
+    if layer.epoch_gradient != 0:
+        add_times(rows_at(layer.epoch_gradient, n_rows, n // n_rows, like), summed, scale)
+        return
+    _update_some(
+        plan, _parameters(layer, like), array_at(layer.summed, n, like),
+        rows_at(layer.parameter_slots, 2, n, like), rate * layer.rate_factor, scale, FIRST, n,
+    )  # fmt: skip
+
+
+@inner
 def _step_rows(layer, plan, rate, scale, width, like, index, start, stop):
     indptr = array_at(layer.indptr, layer.n_out + 1, index)
     indices = array_at(layer.indices, layer.n_connections, index)
@@ -317,7 +365,7 @@ def _step_rows(layer, plan, rate, scale, width, like, index, start, stop):
         )  # fmt: skip
 
 
-@kernel
+@inner
 def _differentiate_loss(layer, plan, rows, losses, width, like):
     start, stop = _share(rows.size, plan.rank, plan.n_threads)
     z = rows_at(layer.z, layer.n_out, width, like)
@@ -357,11 +405,10 @@ def bound_of_outputs(table, of_inputs, like):
         bound = bound * math.sqrt(sum_of_squares(weights)) + math.sqrt(sum_of_squares(bias))
         if layer.has_norm:
             return np.inf
-        # No activation that is known here exceeds 1 plus its largest slope times its input.
-        if layer.activation == LEAKY_RELU:
-            slopes = array_at(layer.parameters, layer.n_slopes, like)
-            bound *= 1.0 + math.sqrt(sum_of_squares(slopes))
-        bound += math.sqrt(layer.n_out)
+        # No activation that is known here exceeds 1 plus its largest slope, or 1, times its
+        # input and its thresholds.
+        size = math.sqrt(sum_of_squares(_parameters(layer, like)))
+        bound = (1.0 + size) * (bound + size) + math.sqrt(layer.n_out)
     return bound
 
 
@@ -379,13 +426,15 @@ def update(
     loss_before,
     like,
     index,
+    others,
 ):
     """Optimizer steps for the batches of ``rows``, one per rate.
 
     What :class:`sksparse_mlp.core.training.Training` does step by step for networks of any
     kind. ``keys`` are of dropout, (n_updates, n_hidden), ``shares`` where the threads'
     rows begin and end, (n_layers, 2, n_threads + 1); ``like`` and ``index`` are a weight
-    and an index. Returns how many steps were made, the sum of all samples' losses with that
+    and an index. With None for ``others`` no layer is normalised and all activations are
+    `LEAKY_RELU`: code for any others takes a quarter of the time to compile. Returns how many steps were made, the sum of all samples' losses with that
     of those before, NaN if the last was not finite, and what the penalty is of it.
     """
     plan, total, penalties = plans[0], loss_before, 0.0
@@ -401,7 +450,7 @@ def update(
         meet(counters, plan.n_threads)
         for depth in range(depths):
             _forward_rows(
-                table[depth], plan, keys[k, depth], size, width, like, index,
+                table[depth], plan, keys[k, depth], size, width, like, index, others,
                 shares[depth, 0, rank], shares[depth, 0, rank + 1],
             )  # fmt: skip
             meet(counters, plan.n_threads)
@@ -417,10 +466,12 @@ def update(
             if depth > 0:
                 _backward_rows(
                     table[depth], table[depth - 1], plan, keys[k, depth - 1],
-                    rates[k], scale, size, width, like, index,
+                    rates[k], scale, size, width, like, index, others,
                     shares[depth, 1, rank], shares[depth, 1, rank + 1],
                 )  # fmt: skip
                 meet(counters, plan.n_threads)
+                if others is not None and rank == depth % plan.n_threads:
+                    _learn(table[depth - 1], plan, rates[k], scale, like)
             _step_rows(
                 table[depth], plan, rates[k], scale, width, like, index,
                 shares[depth, 0, rank], shares[depth, 0, rank + 1],
