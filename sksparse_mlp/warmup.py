@@ -5,6 +5,7 @@ processes so find the kernels ready.
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -33,7 +34,7 @@ def warm_up() -> float:
     """
     rng = np.random.default_rng(0)
     # Updates of the usual networks are compiled without what only others need.
-    other = {"activation": "tanh", "batch_norm": True}
+    other: Any = {"activation": "tanh", "batch_norm": True}
     X, y = rng.standard_normal((40, 30)), np.arange(40) % 3
     with CompileTimer() as timer, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -11,6 +11,8 @@ import numpy as np
 from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic, overload
 
+from sksparse_mlp.core.compilation import NOT_FROM_C
+
 
 def address_of(array: np.ndarray) -> int:
     """Where a C-contiguous array begins in memory."""
@@ -38,7 +40,7 @@ def _pointer(typing_context, address, like):
     return pointer(types.int64, like), generate
 
 
-_INLINED: Any = {"forceinline": True, "no_cfunc_wrapper": True}
+_INLINED: Any = {"forceinline": True} | NOT_FROM_C
 
 
 @overload(array_at, jit_options=_INLINED)

@@ -19,10 +19,12 @@ from numba.core import cgutils, errors
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 
+from sksparse_mlp.core.compilation import NOT_FROM_C
+
 # Bytes of a vector, which are a cache line.
 LINE = 64
 CHECKS_BOUNDS = bool(config.BOUNDSCHECK)  # type: ignore[attr-defined]
-_INLINED: Any = {"forceinline": True, "no_cfunc_wrapper": True}
+_INLINED: Any = {"forceinline": True} | NOT_FROM_C
 
 
 def features() -> set[str]:

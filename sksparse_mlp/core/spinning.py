@@ -6,15 +6,17 @@ cannot run uncompiled.
 """
 
 import os
+from typing import Any
 
 import numpy as np
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sksparse_mlp.core.compilation import kept
+from sksparse_mlp.core.compilation import NOT_FROM_C, kept
 
-waiting = kept(njit(nogil=True, no_cfunc_wrapper=True))
+OPTIONS: Any = {"nogil": True} | NOT_FROM_C
+waiting = kept(njit(**OPTIONS))
 IS_COMPILED = not config.DISABLE_JIT  # type: ignore[attr-defined]
 NEVER = np.iinfo(np.int64).max
 # Counters that different threads write lie in different cache lines.

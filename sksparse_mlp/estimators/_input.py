@@ -32,8 +32,29 @@ def validated(estimator: Any, X: Any, *args: Any, **options: Any) -> Any:
     ValueError
         As `validate_data` and `sound`.
     """
+    if not args and options == {"reset": False} and _is_sound(estimator, X):
+        return X
     targets = (sound(y, "y") for y in args)
     return validate_data(estimator, sound(X, "X"), *targets, **options | DENSE_OR_CSR)
+
+
+# Values of which a copy takes no time beside scikit-learn's checks.
+FEW = 2**14
+
+
+def _is_sound(estimator: Any, X: Any) -> bool:
+    """Whether a few samples are just what scikit-learn's checks would make of them."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in (np.float32, np.float64)
+        and X.flags.c_contiguous
+        and X.dtype.isnative
+        and 0 < X.size <= FEW
+        and X.shape[1] == getattr(estimator, "n_features_in_", None)
+        and not hasattr(estimator, "feature_names_in_")
+        and bool(np.isfinite(X).all())
+    )
 
 
 def sound(data: Any, name: str = "X") -> Any:

@@ -29,6 +29,7 @@ from sksparse_mlp.core.workers import Workers
 from sksparse_mlp.estimators._assembly import BUILDING, SEEDING, Assembly
 from sksparse_mlp.estimators._input import in_reach, relative, validated
 from sksparse_mlp.estimators._predictor import finite_outputs
+from sksparse_mlp.estimators._restored import predicting_network
 from sksparse_mlp.estimators._splitting import Splitting
 from sksparse_mlp.estimators._summary import Summarised
 from sksparse_mlp.estimators._transaction import Transactional, changes
@@ -680,7 +681,7 @@ class BaseSparseMLP(
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The same of samples that are sound."""
-        network = self._fitted_network()
+        network = predicting_network(self)
         with Workers(self.n_jobs) as workers:
             logits = network.logits(X, np.arange(X.shape[0]), workers)
         return finite_outputs(logits)

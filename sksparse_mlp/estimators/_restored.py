@@ -1,5 +1,7 @@
 """From public attributes, which anybody may edit, to a network that kernels can trust."""
 
+import weakref
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -39,6 +41,80 @@ def restored_network(estimator: Any) -> Network:
         for k, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True))
     ]
     return Network(layers, _hidden(estimator, layers[:-1]), estimator._loss())
+
+
+# Bytes of attributes up to which a network is kept, with a copy of them: larger ones take
+# longer to compute with.
+LARGEST_KEPT = 2**21
+LISTS = "coefs_", "intercepts_", "activation_parameters_", "batch_norms_"
+# By the identity of the first matrix of an estimator: a reference to it, all that the
+# network was restored from, and the network.
+_kept: dict[int, tuple[Any, Any, Network]] = {}
+
+
+def predicting_network(estimator: Any) -> Network:
+    """The same for predictions alone: the one before, if no attribute has changed since.
+
+    It shares no memory with the estimator, and threads may share it.
+    """
+    source = _source_of(estimator)
+    if source is None:
+        return restored_network(estimator)
+    first = estimator.coefs_[0]
+    key = id(first)
+    entry = _kept.get(key)
+    if entry is not None:
+        reference, known, network = entry
+        if reference() is first and known == source:
+            return Network(network.layers, network.hidden, estimator._loss())
+    network = deepcopy(restored_network(estimator))
+    # Another thread may have edited arrays in between.
+    if _source_of(estimator) == source:
+        reference = weakref.ref(first, lambda _: _kept.pop(key, None))
+        _kept[key] = reference, source, network
+    return network
+
+
+def _source_of(estimator: Any) -> Any:
+    """All that a network is restored from, with copies of the arrays' contents.
+
+    None if it is large, or unusual: what is wrong is told where the network is restored.
+    """
+    try:
+        lists = [getattr(estimator, name) for name in LISTS]
+        parts = [_parts_of(part) for values in lists for part in values]
+        arrays: list[Any] = [array for _, of_part in parts for array in of_part]
+        if not 0 < sum(array.nbytes for array in arrays) <= LARGEST_KEPT or not lists[0]:
+            return None
+        forms = [(type(array), array.dtype, array.shape) for array in arrays]
+        plain = [_plain(value) for value in (estimator.activation, estimator.slope)]
+        sizes = _plain(estimator.n_features_in_), estimator._n_outputs()
+        kinds = [(type(values), len(values)) for values in lists]
+        contents = b"".join(arrays)
+    except (AttributeError, TypeError, BufferError):
+        return None
+    # To be compared as they are, so that equal ones are sure to give equal networks.
+    return contents, forms, [kind for kind, _ in parts], kinds, plain, sizes
+
+
+def _parts_of(part: Any) -> tuple[Any, list[np.ndarray]]:
+    """What a part of an attribute is beside arrays, and these."""
+    if type(part) is sparse.csr_array:
+        return part.shape, [part.data, part.indices, part.indptr]
+    if isinstance(part, dict):
+        return list(part), list(part.values())
+    return None, [] if part is None else [part]
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as what can be compared; a TypeError if its parts are not known."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if not isinstance(value, Activation):
+        raise TypeError
+    return type(value), [(name, _plain(part)) for name, part in vars(value).items()]
 
 
 def _each(estimator: Any, name: str, size: int, what: str) -> list[Any]:

@@ -5,19 +5,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sksparse_mlp.core.compilation import kept
+from sksparse_mlp.core.compilation import NOT_FROM_C, NOT_FROM_PYTHON, kept
 
 # Only the flags that keep NaN and infinity visible.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-OPTIONS: Any = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
-# Nobody calls them from C.
-OPTIONS["no_cfunc_wrapper"] = True
+OPTIONS: Any = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"} | NOT_FROM_C
 EXACT: Any = OPTIONS | {"fastmath": False}
-# Functions that only kernels call: what Python needs to call them takes time to compile.
-INNER: Any = {"no_cpython_wrapper": True}
-INLINED: Any = INNER | {"forceinline": True}
+INLINED: Any = NOT_FROM_PYTHON | {"forceinline": True}
 kernel = kept(njit(**OPTIONS))
-inner = kept(njit(**OPTIONS, **INNER))
+# Only other kernels call them: Python cannot.
+inner = kept(njit(**OPTIONS, **NOT_FROM_PYTHON))
 # A call with arrays as arguments costs as much as some of these functions do.
 inlined = kept(njit(**OPTIONS, **INLINED))
 # Operations in the order in which they are written, to the last bit.

@@ -324,7 +324,7 @@ def _update_some(plan, values, gradient, slots, rate, scale, start, stop):
 @inner
 def _learn(layer, plan, rate, scale, like):
     """A step of what an activation learns, or what a batch adds to that of an epoch."""
-    n, n_rows = layer.n_parameters, layer.n_learned
+    n, n_rows, rate = layer.n_parameters, layer.n_learned, rate * layer.rate_factor
     if n_rows == 0:
         return
     summed = rows_at(layer.summed, n_rows, n // n_rows, like)
@@ -335,7 +335,7 @@ def _learn(layer, plan, rate, scale, like):
         return
     _update_some(
         plan, _parameters(layer, like), array_at(layer.summed, n, like),
-        rows_at(layer.parameter_slots, 2, n, like), rate * layer.rate_factor, scale, FIRST, n,
+        rows_at(layer.parameter_slots, 2, n, like), rate, scale, FIRST, n,
     )  # fmt: skip
 
 
@@ -434,8 +434,9 @@ def update(
     kind. ``keys`` are of dropout, (n_updates, n_hidden), ``shares`` where the threads'
     rows begin and end, (n_layers, 2, n_threads + 1); ``like`` and ``index`` are a weight
     and an index. With None for ``others`` no layer is normalised and all activations are
-    `LEAKY_RELU`: code for any others takes a quarter of the time to compile. Returns how many steps were made, the sum of all samples' losses with that
-    of those before, NaN if the last was not finite, and what the penalty is of it.
+    `LEAKY_RELU`: no code for any others is compiled then. Returns how many steps were made,
+    the sum of all samples' losses with that of those before, NaN if the last was not
+    finite, and what the penalty is of it.
     """
     plan, total, penalties = plans[0], loss_before, 0.0
     rank, depths = plan.rank, table.size
