@@ -16,7 +16,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from rich.console import Console
 from rich.table import Table
 from sklearn.callback import ProgressBar
@@ -211,6 +211,7 @@ def learning_curves(rows):
             by_epoch.semilogy(epochs, result["losses"], **style)
             by_time.loglog(seconds, result["losses"], **style)
         by_epoch.set(title=name, xlabel="epochs")
+        by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
         by_time.set(xlabel="seconds, one thread")
     for ax in axes.flat:
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
