@@ -1,7 +1,7 @@
 """``python -m benchmarks.headline``: what one gains, in three figures and a picture.
 
 Reads the committed results of ``benchmarks.tabular`` and ``benchmarks.peers``, and writes
-``docs/headline.md`` and ``docs/headline.png``, which the front page shows, and the same
+``docs/headline.md`` and its pictures, which the front page shows, and the same
 lines into ``README.md``.
 """
 
@@ -37,19 +37,28 @@ POINTS = [
     "**Small.** Training that network takes {megabytes:.0f} MB; with dense PyTorch "
     "{torch_megabytes:.0f} MB, {smaller:.0f} times as much.",
 ]
-PICTURE = """\
-![Bars: log-loss of five classifiers; seconds per epoch and memory of three programs]({})
+BARS = "Log-loss of five classifiers; seconds per epoch and memory of three programs"
+# Beside each other, and for phones one below the other.
+PICTURES = {"headline.png": (1, 3), "headline_narrow.png": (3, 1)}
+SHOWN = """\
+```{{image}} {}
+:alt: {}
+:class: {}
+```
 """
 PAGES = {
     "README.md": {
         "out_of_the_box": "docs/out_of_the_box.md",
         "speed": "docs/speed.md",
-        "picture": "docs/headline.png",
+        "pictures": f"![{BARS}](docs/headline.png)\n",
     },
     "docs/headline.md": {
         "out_of_the_box": "out_of_the_box.md",
         "speed": "speed.md",
-        "picture": "headline.png",
+        "pictures": "\n".join(
+            SHOWN.format(name, BARS, kind)
+            for name, kind in zip(PICTURES, ("only-wide", "only-narrow"), strict=True)
+        ),
     },
 }
 
@@ -104,10 +113,10 @@ def text(links):
         fill(point.format(**figures), 98, initial_indent="- ", subsequent_indent="  ")
         for point in POINTS
     ]
-    return "\n".join(points) + "\n\n" + PICTURE.format(links["picture"])
+    return "\n".join(points) + "\n\n" + links["pictures"]
 
 
-def drawn():
+def drawn(rows=1, columns=3):
     """The picture: three panels of bars, the shorter the better."""
     means, n_sets = tables()
     peers = programs()
@@ -116,8 +125,10 @@ def drawn():
         f"seconds per epoch\n{LAYERS}": peers["seconds"].rename(PROGRAMS),
         f"MB to train it\n{LAYERS}": (peers["bytes"] / 1e6).rename(PROGRAMS),
     }
-    figure = Figure(figsize=(11, 2.6), layout="constrained")
-    for ax, (title, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+    size = (3.7 * columns, 2.5 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns)
+    for ax, (title, values) in zip(axes, panels.items(), strict=True):
         colours = [COLOURS[k == 0] for k in range(values.size)]
         bars = ax.barh(values.index, values, color=colours)
         ax.bar_label(bars, [f"{value:.3g}" for value in values], padding=3)
@@ -150,7 +161,8 @@ def pages():
 def main():
     for name, page in pages().items():
         (ROOT / name).write_text(page, encoding="utf-8")
-    drawn().savefig(ROOT / "docs" / "headline.png", dpi=130)
+    for name, shape in PICTURES.items():
+        drawn(*shape).savefig(ROOT / "docs" / name, dpi=130)
 
 
 if __name__ == "__main__":

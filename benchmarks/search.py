@@ -1,8 +1,8 @@
 """A grid of slope and epsilon, searched by halving and by GridSearchCV.
 
 ``python -m benchmarks.search`` searches on digits and ISOLET with one thread, over the
-same configurations and the same folds, and writes ``docs/search.md``. GridSearchCV is run
-on one configuration after another; finished ones are kept in
+same configurations and the same folds, and writes ``docs/grid_search.md``. GridSearchCV is
+run on one configuration after another; finished ones are kept in
 ``benchmarks/search.jsonl``, so that a killed run goes on where it was.
 """
 
@@ -30,7 +30,7 @@ from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier, SparseMLPClassifierCV
 
 CELLS = Path(__file__).with_name("search.jsonl")
-PAGE = Path("docs/search.md")
+PAGE = Path("docs/grid_search.md")
 GRID = {"slope": [0.05, 0.1, 0.25, 0.5, 0.75], "epsilon": [2, 5, 10, 20]}
 NETWORK = {
     "activation": "all_relu",

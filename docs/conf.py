@@ -59,6 +59,7 @@ html_sidebars = {
         "installation",
         "start",
         "settings",
+        "tables",
         "mlpclassifier",
         "benchmarks",
     )
@@ -70,6 +71,7 @@ html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "sksparse-mlp"},
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],

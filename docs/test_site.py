@@ -228,6 +228,12 @@ def test_pages_of_the_guide_lead_to_the_next(page, address, name):
     assert page.locator("a.left-prev").count() == 1
 
 
+def test_no_page_is_where_sphinx_has_its_own():
+    written = {path.with_suffix(".html").name for path in SITE.parents[1].glob("*.md")}
+    assert written & UNLINKED == set()
+    assert len(written) > 20
+
+
 def test_every_picture_is_shown(visits):
     assert {name: v.broken for name, v in visits.items() if v.broken} == {}
 

@@ -1,7 +1,11 @@
 // Tables that are wider than their place become compact, and if that is not enough, a list:
-// every row a block with its first cell as the heading, other cells beside their column.
+// every row a block with its first cell as the heading, other cells beside their column. So do
+// those of a phone whose rows are tall.
 (() => {
   const fits = (table) => table.scrollWidth <= table.parentElement.clientWidth + 1;
+  // On a phone, sentences side by side are columns of single words.
+  const isTall = (table) =>
+    window.innerWidth < 600 && [...table.rows].some((row) => row.offsetHeight > 160);
 
   // Long names may break between their words.
   const breakNames = (cell) => {
@@ -18,6 +22,7 @@
     for (const body of table.tBodies) {
       for (const row of body.rows) {
         [...row.cells].forEach((cell, k) => {
+          cell.classList.toggle("long", cell.textContent.length > 32);
           cell.dataset.column = names[k] ? names[k].textContent.replaceAll("\u200b", "") : "";
         });
       }
@@ -26,13 +31,13 @@
 
   const arrange = (table) => {
     table.classList.remove("compact", "listed");
-    if (fits(table)) return;
+    if (fits(table) && !isTall(table)) return;
     if (!table.dataset.broken) {
       table.dataset.broken = "yes";
       table.querySelectorAll("th, td").forEach(breakNames);
     }
     table.classList.add("compact");
-    if (fits(table) || !table.tHead) return;
+    if ((fits(table) && !isTall(table)) || !table.tHead) return;
     label(table);
     table.classList.replace("compact", "listed");
   };
