@@ -178,10 +178,11 @@ Made by `python -m benchmarks.defaults` with `SKSPARSE_MLP_DATA` set, from the t
 kept in `benchmarks/defaults.jsonl`. *before* is what the defaults were in the development
 of version 0.1 (`hidden_layer_sizes=(256, 128)`, `epsilon=20`, `alpha=0.1`, `dropout=0.1`,
 batches of 64, `learning_rate="constant"` of 0.001, 200 epochs); each other row changes
-what it names, and is compared with it on the splits that both have. Accuracy and R2 in
-percent. *gain* is the mean difference in points, *better on* and *worse on* count sets
-whose mean over the splits differs by more than {matters} points, *worst* is the largest
-loss of a set; *time* is the geometric mean of the ratios of CPU seconds.
+what it names, and is compared with it on the splits that both have; where a table has
+another first row, with that one. Accuracy and R2 in percent. *gain* is the mean difference
+in points, *better on* and *worse on* count sets whose mean over the splits differs by more
+than {matters} points, *worst* is the largest loss of a set; *time* is the geometric mean of
+the ratios of CPU seconds.
 
 What follows from them:
 
@@ -196,7 +197,8 @@ What follows from them:
   accuracy and {log_loss:.3f} of log-loss, for {time:.2f} of the time; a regressor loses
   {r2:.2f} points of R2, for {time_of_numbers:.2f} of it.
 - Label smoothing (the share of the label that all classes get) of {smoothing} changes
-  accuracy by {smoothed:+.2f} points and log-loss by {smoothed_loss:+.3f}: {verdict}.
+  accuracy by {smoothed:+.2f} points and log-loss by {smoothed_loss:+.3f}:
+  {verdict}.
 
 {tables}
 
@@ -302,7 +304,9 @@ def conclusions(cells):
         "smoothing": VARIANTS[section][1]["smoothing"],
         "smoothed": least["accuracy"],
         "smoothed_loss": least["log_loss"],
-        "verdict": "it helps" if helps else "it does not help both, and there is none",
+        "verdict": "it helps both"
+        if helps
+        else "it does not help both, so there is no parameter for it",
     }
 
 

@@ -97,6 +97,11 @@ deviations: of one target of the training, of one entry of its features (which a
 standardised after that), or of all features of one sample of the test part. In brackets the
 worst set.
 
+The units of targets do not matter. Features are to be standardised, as for all networks.
+Predictions stay within the targets of the training, so that samples far out do little harm.
+From a target far out no model that follows squared errors is safe; `loss="huber"` is, and
+costs next to nothing.
+
 """
 
 

@@ -3,6 +3,7 @@
 import pickle
 from contextlib import nullcontext
 
+import joblib
 import numpy as np
 import pytest
 from scipy import sparse
@@ -170,6 +171,22 @@ def test_members_that_move_after_every_verdict_train_as_they_would_here(
         assert same_network(one, other)
         np.testing.assert_equal(untimed(one.history_), untimed(other.history_))
         assert np.array_equal(getattr(one, "support_", 0), getattr(other, "support_", 0))
+
+
+@pytest.mark.nightly
+def test_processes_change_nothing(case):
+    make, X, y = case
+    # Processes have larger arrays in shared memory: of the data, and here of the weights.
+    X, y = np.repeat(X, 20, axis=0), np.repeat(y, 20)
+    network = {"hidden_layer_sizes": (1000, 400), "epsilon": 200, "max_iter": 2}
+    ensemble = make(cv=2, linear=False)
+    ensemble.estimator.set_params(**network)
+    here = clone(ensemble).fit(X, y)
+    with joblib.parallel_config("loky", n_jobs=2):
+        there = clone(ensemble).fit(X, y)
+    assert here.estimators_[0].coefs_[1].data.nbytes > 2**20
+    assert here.history_ == there.history_
+    np.testing.assert_array_equal(here.oof_predictions_, there.oof_predictions_)
 
 
 def untimed(history):
