@@ -298,7 +298,7 @@ class _Learnable:
 class _LearnedSlope(_Learnable, _TwoSlopes):
     """The multiple is learned."""
 
-    code = kernels.LEARNED_SLOPE
+    code = kernels.TWO_SLOPES
 
     def backward(
         self, z: Array, da: Array, parameters: Array, gradient: Array, start: int, stop: int

@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from sksparse_mlp.core.losses import Loss, TargetLoss
 from sksparse_mlp.core.network import Batch, Dropout, Network
 from sksparse_mlp.core.optimizers import Optimizer, flush_limit
 from sksparse_mlp.core.samples import Samples
+from sksparse_mlp.core.skips import Skips
 from sksparse_mlp.core.workers import Member, Workers
 
 # Multiply-adds of one call: so many that the call itself costs nothing, and so few that
@@ -82,16 +84,15 @@ class Program:
             for unit in network.hidden
             if unit.activation.learnable and not unit.learns_at_once
         ]
-        usual = all(
+        self._is_usual = all(
             unit.norm is None and unit.activation.code == kernels.LEAKY_RELU
             for unit in network.hidden
         )
-        self._others = None if usual else True
+        self._has_skips = False
         self._fill_plan(alpha, Dropout(dropout))
         for row, unit in zip(self._table[:-1], network.hidden, strict=True):
             _fill_hidden(row, unit)
-        for depth in range(n_layers):
-            self._fill_buffers(depth)
+        self._fill_buffers()
 
     @classmethod
     def of(
@@ -131,8 +132,13 @@ class Program:
         loss: float,
         data_rng: np.random.Generator,
         workers: Workers,
+        skips: Skips | None = None,
+        draw_skips: Callable[[int], np.ndarray] | None = None,
     ) -> tuple[int, float, float]:
         """Make the updates of batches of some rows, after ``n_updates`` others.
+
+        ``draw_skips(k)`` gives, for the k-th of them, the learning rate of each layer's
+        shortcut, below zero of those that take no part.
 
         Returns how many were made, and ``loss`` with the samples' losses before each
         update added, NaN if that of the last batch was not finite: that update was not
@@ -141,11 +147,9 @@ class Program:
         network, size = self._network, self._buffers.size
         count = -(-rows.size // size)
         rates = self._optimizer.rates(rate, n_updates, count)
-        keys = np.zeros((count, len(network.layers)), np.int64)
-        if self._drops:
-            shape = count, len(network.hidden)
-            keys[:, :-1] = data_rng.integers(2**32, size=shape)
+        keys, skip_rates = self._drawn(count, data_rng, draw_skips)
         self._fill_layers()
+        self._fill_skips(skips)
         results: dict[int, tuple[int, float, float]] = {}
 
         def update(member: Member) -> None:
@@ -155,13 +159,35 @@ class Program:
                 self._table, plan, rows, keys, rates, self._shares_of(member.n_threads),
                 self._buffers.losses, self._squares, member.counters,
                 loss,
-                network.dtype.type(0), np.int32(0), self._others,
+                network.dtype.type(0), np.int32(0), skip_rates,
             )  # fmt: skip
 
         workers.run(update, 3 * network.work(size), count)
-        for unit in self._learning_by_epoch:
-            unit.count_batches(results[0][0])
+        for part in self._learning_by_epoch:
+            part.count_batches(results[0][0])
+        if skips is not None:
+            skips.n_updates += results[0][0]
         return results[0]
+
+    def _drawn(
+        self,
+        count: int,
+        data_rng: np.random.Generator,
+        draw_skips: Callable[[int], np.ndarray] | None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Keys of dropout and rates of shortcuts, in the order of single updates."""
+        n_hidden = len(self._network.hidden)
+        keys = np.zeros((count, n_hidden + 1), np.int64)
+        if draw_skips is None:
+            if self._drops:
+                keys[:, :-1] = data_rng.integers(2**32, size=(count, n_hidden))
+            return keys, None if self._is_usual else np.full(keys.shape, -1.0)
+        skip_rates = np.empty(keys.shape)
+        for k in range(count):
+            if self._drops:
+                keys[k, :-1] = data_rng.integers(2**32, size=n_hidden)
+            skip_rates[k] = draw_skips(k)
+        return keys, skip_rates
 
     def is_surely_sound(self) -> bool:
         """Whether all outputs for the samples must be finite, by the weights alone.
@@ -188,6 +214,21 @@ class Program:
             # Arrays that the layer gives up are not kept alive.
             self._known[depth] = tuple(map(weakref.ref, arrays))
             self._shares.clear()
+
+    def _fill_skips(self, skips: Skips | None) -> None:
+        if (skips is not None) != self._has_skips:
+            # What shortcuts add to gradients comes before the derivatives, which must not
+            # wait in the gradients' place.
+            self._has_skips = skips is not None
+            self._plan["has_skips"] = self._has_skips
+            self._fill_buffers()
+        if skips is None:
+            return
+        for depth, matrix in skips.matrices.items():
+            row = self._table[depth]
+            row["skip"] = address_of(matrix)
+            row["skip_gradient"] = address_of(skips.gradients[depth])
+            row["skip_slots"] = address_of(skips.slots[depth])
 
     def _shares_of(self, n_threads: int) -> np.ndarray:
         if n_threads not in self._shares:
@@ -220,16 +261,22 @@ class Program:
         for name, value in optimizer.constants().items():
             plan[name] = value
 
-    def _fill_buffers(self, depth: int) -> None:
-        row, batch = self._table[depth], self._buffers
-        row["x"], row["dz"] = address_of(batch.inputs(depth)), address_of(batch.dz[depth])
-        row["u"], row["z"] = address_of(batch.u[depth]), address_of(batch.z[depth])
-        if depth < len(batch.a):
+    def _fill_buffers(self) -> None:
+        batch = self._buffers
+        for depth, row in enumerate(self._table):
+            row["x"] = address_of(batch.inputs(depth))
+            row["u"], row["z"] = address_of(batch.u[depth]), address_of(batch.z[depth])
+            row["dz"] = address_of(batch.dz[depth])
+            if depth == len(batch.a):
+                return
             row["a"] = address_of(batch.a[depth])
-        if row["activation"] == kernels.LEAKY_RELU:
-            # Its values take the place of what they are made of.
-            row["z"] = row["a"]
-            row["u"] = row["u"] if row["has_norm"] else row["a"]
+            if self._network.hidden[depth].activation.code != kernels.LEAKY_RELU:
+                continue
+            row["activation"] = kernels.TWO_SLOPES
+            if not self._has_skips:
+                # Its values take the place of what they are made of.
+                row["activation"], row["z"] = kernels.LEAKY_RELU, row["a"]
+                row["u"] = row["u"] if row["has_norm"] else row["a"]
 
 
 def _loss_code(loss: Loss) -> int:

@@ -36,18 +36,18 @@ class Skips:
             for depth, layer in enumerate(network.layers)
             if not layer.is_full and (depths is None or depth in depths)
         }
-        self._gradients = {k: np.empty_like(m) for k, m in self.matrices.items()}
-        self._slots = {
+        self.gradients = {k: np.empty_like(m) for k, m in self.matrices.items()}
+        self.slots = {
             k: np.zeros((n_slots, m.size), m.dtype) for k, m in self.matrices.items()
         }
-        self._used: list[int] = []
+        self.used: list[int] = []
 
     def state(self) -> dict[str, Any]:
         """What training continues from: plain values, and arrays that are not copied."""
         return {
             "n_updates": self.n_updates,
             "matrices": dict(self.matrices),
-            "slots": dict(self._slots),
+            "slots": dict(self.slots),
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -58,22 +58,22 @@ class Skips:
         )
         if shapes == others:
             self.n_updates = state["n_updates"]
-            self.matrices, self._slots = dict(state["matrices"]), dict(state["slots"])
+            self.matrices, self.slots = dict(state["matrices"]), dict(state["slots"])
 
     def draw(self, dropout: Callable[[int], float], rng: np.random.Generator) -> None:
         """Leave each matrix out of the next batch with probability ``dropout(depth)``."""
         draws = zip(self.matrices, rng.random(len(self.matrices)), strict=True)
-        self._used = [depth for depth, draw in draws if draw >= dropout(depth)]
+        self.used = [depth for depth, draw in draws if draw >= dropout(depth)]
 
     def forward(self, batch: Batch, start: int, stop: int) -> None:
         """Add the products of the matrices to some outputs of the network."""
-        for depth in self._used:
+        for depth in self.used:
             matrix, x = self.matrices[depth], batch.inputs(depth)
             kernels.add_product(matrix, x, batch.z[-1], start, stop)
 
     def backward_input(self, depth: int, batch: Batch, start: int, stop: int) -> None:
         """Add the gradient that reaches some inputs of layer ``depth`` by its shortcut."""
-        if depth in self._used:
+        if depth in self.used:
             matrix, dx = self.matrices[depth], batch.dz[depth - 1]
             kernels.add_product(matrix.T, batch.dz[-1], dx, start, stop)
 
@@ -86,11 +86,11 @@ class Skips:
     ) -> None:
         """Let the matrices of this batch follow their gradient, each at its own rate."""
         self.n_updates += 1
-        for depth in self._used:
-            matrix, gradient = self.matrices[depth], self._gradients[depth]
+        for depth in self.used:
+            matrix, gradient = self.matrices[depth], self.gradients[depth]
             kernels.product_gradient(batch.inputs(depth), batch.dz[-1], gradient)
             optimizer.update(
-                matrix.reshape(-1), gradient.reshape(-1), self._slots[depth],
+                matrix.reshape(-1), gradient.reshape(-1), self.slots[depth],
                 rate(depth), self.n_updates, scale,
             )  # fmt: skip
 

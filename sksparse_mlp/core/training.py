@@ -384,7 +384,6 @@ class Training:
         if self.network.is_normed and rows.size % self.batch_size == 1:
             # A single sample has no moments to be normalised by.
             rows = rows[: max(rows.size - 1, 1)]
-        program = program if self._skips is None else None
         loss, penalty = self._train_rows(
             samples, rows, rate, buffers, workers, partial(evolve, record), program
         )
@@ -437,12 +436,25 @@ class Training:
                 loss += chunk.size * update[0]
                 penalty += chunk.size * update[1]
             else:
+                draw = None if self._skips is None else partial(self._draw_skips, rate)
                 n_done, loss, added = program.run(
-                    chunk, rate, self.n_updates, loss, self.data_rng, workers
-                )
+                    chunk, rate, self.n_updates, loss, self.data_rng, workers,
+                    self._skips, draw,
+                )  # fmt: skip
                 self.n_updates += n_done
                 penalty += added
         return loss, penalty
+
+    def _draw_skips(self, rate: float, k: int) -> np.ndarray:
+        """Which shortcuts take part in the k-th update from now, by their rates."""
+        skips, growth_of = self._skips, self.evolution.growth_of
+        rates = np.full(len(self.network.layers), -1.0)
+        if skips is not None:
+            skips.draw(lambda depth: growth_of(depth).skip_dropout, self.data_rng)
+            for depth in skips.used:
+                own = growth_of(depth).learning_rate_factor * rate
+                (rates[depth],) = self.optimizer.rates(own, skips.n_updates + k, 1)
+        return rates
 
     def _program(self, samples: Samples, buffers: Batch) -> Program | None:
         if not self.compiles:

@@ -20,12 +20,13 @@ from scipy import sparse
 from sksparse_mlp.activations import ACTIVATIONS, GAReLU, PReLU, ReLU, SReLU
 from sksparse_mlp.core import kernels, program
 from sksparse_mlp.core.learning_rates import LearningRate
-from sksparse_mlp.core.losses import SoftmaxCrossEntropy
+from sksparse_mlp.core.losses import LogisticCrossEntropy, SoftmaxCrossEntropy
 from sksparse_mlp.core.optimizers import SGD, Adam
 from sksparse_mlp.core.program import Program, code_of
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.core.training import Patience, Training
 from sksparse_mlp.core.workers import Workers
+from sksparse_mlp.topology import LiSET
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="compilation is switched off")
 N_SAMPLES = 43
@@ -45,12 +46,13 @@ def new_samples(loss=SoftmaxCrossEntropy, dtype=np.float64, container=np.asarray
     return Samples(X, y, weights, np.arange(N_SAMPLES))
 
 
-def new_training(network, solver="sgd", every=None, **changes):
+def new_training(network, solver="sgd", every=None, growth=None, **changes):
+    growing = {} if growth is None else {"growth": growth}
     parameters = {
         "network": network,
         "optimizer": OPTIMIZERS[solver](),
         "learning_rate": LearningRate(0.02, 0.5),
-        "evolution": new_evolution(every=every),
+        "evolution": new_evolution(every=every, **growing),
         "alpha": 0.01,
         "dropout": 0.2,
         "batch_size": 10,
@@ -126,15 +128,28 @@ def test_both_ways_agree_for_every_solver(solver, norm, changes):
     assert_both_ways_agree(new_samples(), network, solver=solver, **changes)
 
 
+@pytest.mark.parametrize("every", [None, 3])
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy, LogisticCrossEntropy])
+@pytest.mark.parametrize("name", ["all_relu", "prelu"])
+def test_both_ways_agree_with_shortcuts(name, loss, solver, every):
+    network = new_network(name, loss, norm=name == "prelu", hidden_sizes=(9, 8))
+    changes = {"growth": LiSET(learning_rate_factor=0.7), "every": every}
+    assert_both_ways_agree(
+        new_samples(loss), network, solver=solver, batch_size=7, **changes
+    )
+
+
 @pytest.mark.parametrize("n_jobs", [2, 3, 7])
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("name", ["tanh", "prelu", "garelu by epoch"])
 def test_threads_change_nothing_of_a_compiled_call(name, n_jobs, norm, monkeypatch):
     share_all_work(monkeypatch)
     samples, network = new_samples(), new_network(ALL[name], norm=norm)
-    alone, losses = trained(samples, network.copy())
+    changes = {"growth": LiSET() if name == "prelu" else None}
+    alone, losses = trained(samples, network.copy(), **changes)
     with Workers(n_jobs) as workers:
-        shared, others = trained(samples, network.copy(), workers)
+        shared, others = trained(samples, network.copy(), workers, **changes)
     assert_same_network(alone, shared)
     assert losses == others
 

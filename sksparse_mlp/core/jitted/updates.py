@@ -15,9 +15,11 @@ from sksparse_mlp.core.jitted.losses import (
 )
 from sksparse_mlp.core.jitted.options import FIRST, exact, inlined, inner, kernel
 from sksparse_mlp.core.jitted.products import (
+    add_product,
     backward_input,
     backward_times,
     forward,
+    product_gradient,
     sum_of_squares,
 )
 from sksparse_mlp.core.jitted.steps import adam_step, adam_update, sgd_step, sgd_update
@@ -113,6 +115,8 @@ LAYER = np.dtype(
         *((name, np.int64) for name in ("shift_gradient", "gain_slots", "shift_slots")),
         ("norm_momentum", np.float64),
         ("norm_epsilon", np.float64),
+        # Of a shortcut from the layer's inputs to the outputs.
+        *((name, np.int64) for name in ("skip", "skip_gradient", "skip_slots")),
     ],
     align=True,
 )
@@ -125,6 +129,7 @@ PLAN = np.dtype(
         ),
         *((name, np.int64) for name in ("loss", "solver", "nesterov", "batch_size")),
         *((name, np.int64) for name in ("drop_below", "rank", "n_threads")),
+        ("has_skips", np.int64),
         *((name, np.float64) for name in ("keep_scale", "mean_weight", "alpha", "tiny")),
         *((name, np.float64) for name in ("momentum", "beta_2", "epsilon")),
         *((name, np.float64) for name in ("loss_parameter", "loss_parameter_2")),
@@ -132,7 +137,8 @@ PLAN = np.dtype(
     align=True,
 )
 IDENTITY, LOGISTIC, TANH, LEAKY_RELU, CLIPPED_SHIFT, CLIPPED_SHRINK = range(1, 7)
-LEARNED_SLOPE, SRELU = range(7, 9)
+# The first as `LEAKY_RELU`, with values beside those that they are made of.
+TWO_SLOPES, SRELU = range(7, 9)
 MOMENTUM, ADAM = range(1, 3)
 # Rows that a layer's passes take at a time: they stay in the nearest cache between them.
 ROWS = 16
@@ -193,7 +199,7 @@ def _activate(layer, z, a, like, start, stop):
         clipped_shift(z, a, layer.threshold, layer.clip, start, stop)
     elif layer.activation == CLIPPED_SHRINK:
         clipped_shrink(z, a, layer.threshold, layer.clip, start, stop)
-    elif layer.activation == LEARNED_SLOPE:
+    elif layer.activation == TWO_SLOPES:
         leaky_relu(z, a, _parameters(layer, like), start, stop)
     else:
         parameters = rows_at(layer.parameters, layer.n_learned, layer.n_out, like)
@@ -210,8 +216,9 @@ def _differentiate_activation(layer, z, da, like, start, stop):
         clipped_shift_gradient(z, da, layer.threshold, layer.clip, start, stop)
     elif layer.activation == CLIPPED_SHRINK:
         clipped_shrink_gradient(z, da, layer.threshold, layer.clip, start, stop)
-    elif layer.activation == LEARNED_SLOPE:
-        slope_gradient(z, da, _gradient(layer, like)[0], start, stop)
+    elif layer.activation == TWO_SLOPES:
+        if layer.n_learned > 0:
+            slope_gradient(z, da, _gradient(layer, like)[0], start, stop)
         leaky_relu_gradient(z, da, _parameters(layer, like), start, stop)
     elif layer.activation == SRELU:
         parameters = rows_at(layer.parameters, layer.n_learned, layer.n_out, like)
@@ -224,7 +231,7 @@ def _of_neurons(layer, address, like):
 
 
 @inner
-def _forward_rows(layer, plan, key, size, width, like, index, others, start, stop):
+def _forward_rows(layer, plan, key, size, width, like, index, skip_rates, start, stop):
     """The pass forward of some rows of a layer, a few at a time."""
     indptr = array_at(layer.indptr, layer.n_out + 1, index)
     indices = array_at(layer.indices, layer.n_connections, index)
@@ -240,7 +247,7 @@ def _forward_rows(layer, plan, key, size, width, like, index, others, start, sto
         forward(indptr, indices, weights, bias, x, u, row, end)
         if layer.activation == 0:
             continue
-        if others is not None and layer.has_norm:
+        if skip_rates is not None and layer.has_norm:
             normalise_batch(
                 u, z,
                 _of_neurons(layer, layer.gain, like),
@@ -250,7 +257,7 @@ def _forward_rows(layer, plan, key, size, width, like, index, others, start, sto
                 _of_neurons(layer, layer.inverse_deviation, like),
                 layer.norm_momentum, layer.norm_epsilon, size, row, end,
             )  # fmt: skip
-        if others is not None and layer.activation != LEAKY_RELU:
+        if skip_rates is not None and layer.activation != LEAKY_RELU:
             _activate(layer, z, a, like, row, end)
             if plan.drop_below > 0:
                 dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
@@ -261,11 +268,45 @@ def _forward_rows(layer, plan, key, size, width, like, index, others, start, sto
             dropout_and_derivative(a, dz, key, plan.drop_below, plan.keep_scale, row, end)
 
 
+@inlined
+def _skip(table, depth, like):
+    """The weights of the shortcut from a layer's inputs to the outputs."""
+    layer, last = table[depth], table[table.size - 1]
+    return rows_at(layer.skip, last.n_out, layer.n_in, like)
+
+
+@inner
+def _add_skips(table, plan, rates, width, like):
+    """Add the products of the shortcuts of a batch to some outputs."""
+    last = table[table.size - 1]
+    z = rows_at(last.z, last.n_out, width, like)
+    start, stop = _share(last.n_out, plan.rank, plan.n_threads)
+    for depth in range(table.size):
+        if rates[depth] >= 0:
+            x = rows_at(table[depth].x, table[depth].n_in, width, like)
+            add_product(_skip(table, depth, like), x, z, start, stop)
+
+
+@inner
+def _step_skip(table, depth, plan, rate, scale, width, like):
+    """A step of the weights of a layer's shortcut."""
+    layer, last = table[depth], table[table.size - 1]
+    n = last.n_out * layer.n_in
+    gradient = rows_at(layer.skip_gradient, last.n_out, layer.n_in, like)
+    x = rows_at(layer.x, layer.n_in, width, like)
+    product_gradient(x, rows_at(last.dz, last.n_out, width, like), gradient)
+    _update_some(
+        plan, array_at(layer.skip, n, like), gradient.reshape(n),
+        rows_at(layer.skip_slots, 2, n, like), rate, scale, FIRST, n,
+    )  # fmt: skip
+
+
 @inner
 def _backward_rows(
-    layer, below, plan, key, rate, scale, size, width, like, index, others, start, stop
+    table, depth, plan, key, rate, scale, size, width, like, index, skip_rates, start, stop
 ):
-    """The pass backward to some inputs of a layer, which those ``below`` put out."""
+    """The pass backward to some inputs of a layer, which those below it put out."""
+    layer, below = table[depth], table[depth - 1]
     indptr = array_at(layer.in_indptr, layer.n_in + 1, index)
     indices = array_at(layer.in_indices, layer.n_connections, index)
     positions = array_at(layer.in_positions, layer.n_connections, index)
@@ -275,8 +316,12 @@ def _backward_rows(
     z = rows_at(below.z, below.n_out, width, like)
     for row in range(start, stop, ROWS):
         end = min(row + ROWS, stop)
-        if others is not None and below.activation != LEAKY_RELU:
+        if skip_rates is not None and below.activation != LEAKY_RELU:
             backward_input(indptr, indices, positions, weights, dz, dx, row, end)
+            if skip_rates[depth] >= 0:
+                last = table[table.size - 1]
+                of_outputs = rows_at(last.dz, last.n_out, width, like)
+                add_product(_skip(table, depth, like).T, of_outputs, dx, row, end)
             if plan.drop_below > 0:
                 dropout(dx, key, plan.drop_below, plan.keep_scale, row, end)
             _differentiate_activation(below, z, dx, like, row, end)
@@ -284,7 +329,7 @@ def _backward_rows(
             backward_times(
                 indptr, indices, positions, weights, dz, dx, plan.keep_scale, row, end
             )
-        if others is not None and below.has_norm:
+        if skip_rates is not None and below.has_norm:
             normalise_batch_gradient(
                 rows_at(below.u, below.n_out, width, like), dx,
                 _of_neurons(below, below.gain, like),
@@ -293,7 +338,7 @@ def _backward_rows(
                 _of_neurons(below, below.shift_gradient, like),
                 size, row, end,
             )  # fmt: skip
-    if others is not None and below.has_norm:
+    if skip_rates is not None and below.has_norm:
         for values, gradient, slots in (
             (below.gain, below.gain_gradient, below.gain_slots),
             (below.shift, below.shift_gradient, below.shift_slots),
@@ -426,15 +471,17 @@ def update(
     loss_before,
     like,
     index,
-    others,
+    skip_rates,
 ):
     """Optimizer steps for the batches of ``rows``, one per rate.
 
     What :class:`sksparse_mlp.core.training.Training` does step by step for networks of any
     kind. ``keys`` are of dropout, (n_updates, n_hidden), ``shares`` where the threads'
     rows begin and end, (n_layers, 2, n_threads + 1); ``like`` and ``index`` are a weight
-    and an index. With None for ``others`` no layer is normalised and all activations are
-    `LEAKY_RELU`: no code for any others is compiled then. Returns how many steps were made,
+    and an index. ``skip_rates``, (n_updates, n_layers), are those of the layers'
+    shortcuts, below zero of those that take no part, or None: then there are none, no layer
+    is normalised and all activations are `LEAKY_RELU`, so that no code for anything else is
+    compiled. Returns how many steps were made,
     the sum of all samples' losses with that of those before, NaN if the last was not
     finite, and what the penalty is of it.
     """
@@ -443,6 +490,7 @@ def update(
     for k in range(rates.size):
         chunk = rows[k * plan.batch_size : (k + 1) * plan.batch_size]
         size, scale = chunk.size, 1.0 / (chunk.size * plan.mean_weight)
+        skips = None if skip_rates is None else skip_rates[k]
         width = -(-size // lanes_of(like)) * lanes_of(like)
         for depth in range(rank, depths if plan.alpha != 0 else 0, plan.n_threads):
             weights = array_at(table[depth].weights, table[depth].n_connections, like)
@@ -451,9 +499,12 @@ def update(
         meet(counters, plan.n_threads)
         for depth in range(depths):
             _forward_rows(
-                table[depth], plan, keys[k, depth], size, width, like, index, others,
+                table[depth], plan, keys[k, depth], size, width, like, index, skips,
                 shares[depth, 0, rank], shares[depth, 0, rank + 1],
             )  # fmt: skip
+            meet(counters, plan.n_threads)
+        if skips is not None and plan.has_skips:
+            _add_skips(table, plan, skips, width, like)
             meet(counters, plan.n_threads)
         _differentiate_loss(table[depths - 1], plan, chunk, losses, width, like)
         meet(counters, plan.n_threads)
@@ -466,13 +517,15 @@ def update(
         for depth in range(depths - 1, -1, -1):
             if depth > 0:
                 _backward_rows(
-                    table[depth], table[depth - 1], plan, keys[k, depth - 1],
-                    rates[k], scale, size, width, like, index, others,
+                    table, depth, plan, keys[k, depth - 1],
+                    rates[k], scale, size, width, like, index, skips,
                     shares[depth, 1, rank], shares[depth, 1, rank + 1],
                 )  # fmt: skip
                 meet(counters, plan.n_threads)
-                if others is not None and rank == depth % plan.n_threads:
+                if skips is not None and rank == depth % plan.n_threads:
                     _learn(table[depth - 1], plan, rates[k], scale, like)
+            if skips is not None and rank == depth % plan.n_threads and skips[depth] >= 0:
+                _step_skip(table, depth, plan, skips[depth], scale, width, like)
             _step_rows(
                 table[depth], plan, rates[k], scale, width, like, index,
                 shares[depth, 0, rank], shares[depth, 0, rank + 1],
