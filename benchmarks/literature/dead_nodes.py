@@ -205,6 +205,10 @@ def measured(runs):
     n_samples, n_epochs, seeds = pretorius.protocol_deviations(
         runs, N_SAMPLES, N_EPOCHS, N_SEEDS
     )
+    runs.deviates(
+        "epochs before learning rates are compared", document=300, here=N_RATE_EPOCHS
+    )
+    runs.deviates("depths, widths", document="2 to 8; 200, 800", here=f"{DEPTHS}; {WIDTH}")
     networks = list(product(DEPTHS, KINDS))
     cells = {
         (d, n): {"data": "mnist", "hidden": (WIDTH,) * d, "kind": KINDS[n]}
