@@ -295,8 +295,8 @@ def edge_claims() -> Iterator[Claim]:
         n_stable, n_others = sum(trains[n] for n in stable), sum(trains[n] for n in others)
         yield Claim(
             "a small clip keeps training stable; a large one, or none, does not",
-            f"depth {edge.DEPTH}, seeds: {n_seeds}: {n_stable} of {len(stable)} clipped ones "
-            f"with V' < 0.9 train, {n_others} of {len(others)} others",
+            f"depth {edge.DEPTH}, seeds: {n_seeds}: {n_stable} of {len(stable)} clipped "
+            f"ones with V' < 0.9 train, {n_others} of {len(others)} others",
             verdict(n_stable == len(stable) and n_others == 0, n_stable > n_others),
             "short training: " + ", ".join(n for n in stable if not trains[n]) + " stay low"
             if n_stable < len(stable)
