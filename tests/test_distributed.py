@@ -1,5 +1,6 @@
 """Searches and data-parallel training on a Dask cluster of processes."""
 
+import gc
 import importlib
 import os
 import pickle
@@ -615,6 +616,8 @@ def n_tasks(client):
     """How many tasks the scheduler knows of, once it has heard of what was released."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
+        # What was waited for in vain is held by cycles of references.
+        gc.collect()
         n_known = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
         if not n_known:
             break

@@ -88,7 +88,8 @@ def result_of(client: distributed.Client, future: "distributed.Future[Any]") -> 
             return future.result(timeout=SECONDS_BETWEEN_LOOKS)
         except TimeoutError:
             if future.done():
-                raise
+                # In the meantime; or it is the task itself that has raised this.
+                return future.result()
             if client.status != "running":
                 raise CancelledError("the scheduler is gone") from None
 
