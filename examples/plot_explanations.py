@@ -3,8 +3,8 @@ What each feature adds
 ======================
 
 Why does the network say so? Expected gradients split an output into what each feature adds
-to it, compared with a background of usual samples. They are exact sums, need nothing but
-the network's gradients, and cost what its connections cost.
+to it, compared with a background of usual samples. They need nothing but the network's
+gradients, at a cost that is proportional to its connections.
 """
 
 # %%
@@ -27,7 +27,8 @@ print(f"test accuracy: {clf.score(X_test, y_test):.3f}")
 
 # %%
 # ``fit`` takes the background, ``transform`` the samples to be explained. What the features
-# add sums to the output (the logit of "benign") less its mean over the background.
+# add sums to the output (the logit of "benign") less its mean over the background, but for
+# the error of an integral, which more ``n_steps`` make smaller.
 
 import numpy as np
 
