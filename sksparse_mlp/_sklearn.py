@@ -109,7 +109,9 @@ class BaseEstimator(base.BaseEstimator):
     def _doc_link_template(self) -> str:
         site = os.environ.get(DOCUMENTATION_VARIABLE, DOCUMENTATION_URL).rstrip("/")
         page = "/api/{estimator_module}.{estimator_name}.html"
-        return site and site + page
+        # Public classes report the public module that has them; others have no page.
+        is_public = "._" not in type(self).__module__
+        return site + page if site and is_public else ""
 
 
 def _too_old(what: str, version: str) -> ImportError:

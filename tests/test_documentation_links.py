@@ -9,7 +9,12 @@ import pytest
 from sklearn.base import BaseEstimator, estimator_html_repr
 
 import sksparse_mlp
-from sksparse_mlp import SparseMLPClassifier, SparseMLPSelector, _sklearn
+from sksparse_mlp import (
+    SparseMLPClassifier,
+    SparseMLPSelector,
+    _sklearn,
+    make_tabular_pipeline,
+)
 from sksparse_mlp.activations import GAReLU
 
 SITE = "https://example.org/sksparse-mlp"
@@ -69,3 +74,10 @@ def test_classes_of_others_have_no_page_here():
 
     Own.__module__ = "elsewhere"
     assert Own()._get_doc_link() == ""
+
+
+@pytest.mark.usefixtures("site")
+def test_steps_that_are_not_public_have_no_page():
+    step = make_tabular_pipeline()[0]
+    assert step._get_doc_link() == ""
+    assert SITE not in estimator_html_repr(step)
