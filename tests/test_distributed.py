@@ -625,6 +625,19 @@ def n_tasks(client):
     return n_known
 
 
+def test_a_result_that_comes_as_its_wait_times_out_is_taken():
+    class Late:
+        def result(self, timeout=None):
+            if timeout is not None:
+                raise TimeoutError
+            return "there"
+
+        def done(self):
+            return True
+
+    assert _cluster.result_of(None, Late()) == "there"
+
+
 def test_no_task_is_left(distributed_mlp, arrays, monkeypatch):
     options = {"processes": False, "n_workers": 1, "dashboard_address": ":0"}
     with Client(**options, set_as_default=False) as client:

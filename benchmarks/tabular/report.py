@@ -34,8 +34,8 @@ DEEP_TEXT = """\
 ## Beside deep networks for tables
 
 RealMLP and TabM of pytabkit 1.8.0 with their defaults, on the CPU with one thread and the
-same features as the other networks; on the smaller sets alone, as they take minutes on
-the others.
+same features as the other networks. Only the smaller sets named below were measured: what
+these networks gain from more samples is not seen here.
 
 """
 DEEP_NAMES = set().union(*DEEP.values())
