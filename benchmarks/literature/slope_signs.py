@@ -103,10 +103,11 @@ def verdict(found):
 VERDICT = """\
 The second layer's slope ends below zero in {negative} of {runs} runs. The mean gradient of
 an epoch raises it in {least:.0f} to {most:.0f} % of the epochs, in more than half of them
-in {mostly} of the runs: that is the direction in which the loss falls. What the document leaves open about dropout, weight decay and
-evolution is changed one at a time. Where none of these changes the sign, there remain an
-update that does not descend (the page of Madelon has two of them), or networks that differ
-in what the document does not say, such as their initial weights."""
+in {mostly} of the runs: that is the direction in which the loss falls. What the document
+leaves open about dropout, weight decay and evolution is changed one at a time. Where none
+of these changes the sign, there remain an update that does not descend (the page of Madelon
+has two of them), or networks that differ in what the document does not say, such as their
+initial weights."""
 TEXT = """\
 500-400-100-400-1 on Madelon with GAReLU, slopes updated once after every epoch with the
 mean gradient, {n} epochs, as on the page of [Madelon](madelon.md). In Table 7.4 of the
