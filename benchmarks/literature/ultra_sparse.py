@@ -48,7 +48,7 @@ class Task:
         ]
 
 
-LARGE = Task((1000,) * 3, 10, 128, 6_000, 3_000, 5, (0.1,))
+LARGE = Task((1000,) * 3, 20, 128, 6_000, 3_000, 5, (0.1,))
 TASKS = {
     "madelon": Task((400, 100, 400), 100, 32, tuning_epochs=30),
     "isolet": Task((512, 256, 128), 30, 64, tuning_epochs=10),
@@ -83,9 +83,9 @@ LARGE_SETS = ("mnist", "fashion_mnist")
 # is finished stands beside each other.
 STAGES = (
     (SMALL_SETS, (*RULES, "dense"), (MAIN,)),
-    (LARGE_SETS, (*RULES, "dense"), (MAIN,)),
     (SMALL_SETS, tuple(TRIED), (MAIN,)),
     (SMALL_SETS, tuple(RULES), (0.05, 0.005, 0.02)),
+    (LARGE_SETS, (*RULES, "dense"), (MAIN,)),
     (LARGE_SETS, tuple(RULES), (0.05,)),
     (("mnist",), tuple(TRIED), (MAIN,)),
     (LARGE_SETS, tuple(RULES), (0.005, 0.02)),
@@ -376,7 +376,7 @@ def ranks(table):
 
 def is_clear(mean, error):
     """Whether a difference is above twice its standard error."""
-    return mean > 2 * error
+    return bool(mean > 2 * error)
 
 
 def sentence(table, density, names):
@@ -389,7 +389,7 @@ def sentence(table, density, names):
         gap = difference(table, data, best, "static", density)
         clear += [data] * is_clear(*gap)
         dense = accuracies(table, data, "dense", density).mean()
-        level += [data] * (means[best] >= dense)
+        level += [data] * bool(means[best] >= dense)
     own = gains(table, "SET", "static", density, names)
     over = {rule: gains(table, rule, "SET", density, names) for rule in evolves}
     first = max(evolves, key=lambda rule: over[rule].mean())
@@ -448,13 +448,22 @@ def verdict(table):
 
 
 def plot(table, path):
+    names = [data for data in TASKS if (table["data"] == data).any()]
     figure, axes = plt.subplots(2, 3, figsize=(11, 6.5), layout="constrained")
     styles = ("k--", "ko-", "s-", "^-", "v-", "D-")
-    for ax, data in zip(axes.flat, TASKS, strict=True):
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax, data in zip(axes.flat, names, strict=False):
         own = table[table["data"] == data]
         for rule, style in zip(RULES, styles, strict=True):
             means = own[own["rule"] == rule].groupby("density")["accuracy"].mean()
-            ax.plot(100 * means.index, means, style, label=rule, markersize=4)
+            ax.plot(
+                100 * means.index.to_numpy(),
+                means.to_numpy(),
+                style,
+                label=rule,
+                markersize=4,
+            )
         dense = own[own["rule"] == "dense"]["accuracy"].mean()
         ax.axhline(dense, color="0.6", label="dense")
         ax.set(title=data, xscale="log", xlabel="density (%)", ylabel="test accuracy (%)")
