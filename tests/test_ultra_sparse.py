@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.literature import ultra_sparse, variants
@@ -105,3 +106,58 @@ def test_what_is_tried_trains(name):
     network.fit(X, np.arange(60) % 3)
     assert network.history_[0]["n_grown"] > 0
     assert network.n_connections_[0] <= erdos_renyi(20, 15, 2.0)
+
+
+# --- what is said of the figures ------------------------------------------------------
+
+
+def figures(gains, *, dense=0.0, n_sets=4):
+    """A table where rules gain so much by density, with a little noise over seeds."""
+    names = list(ultra_sparse.TASKS)[:n_sets]
+    rows = [
+        {"data": data, "rule": rule, "density": density, "seed": seed}
+        | {"accuracy": 80 + k + gains.get((rule, density), 0) + 0.01 * seed * (k + 1)}
+        for k, data in enumerate(names)
+        for density in ultra_sparse.DENSITIES
+        for rule in ultra_sparse.RULES
+        for seed in range(3)
+    ]
+    rows += [
+        {"data": data, "rule": "dense", "density": 0.01, "seed": seed}
+        | {"accuracy": 80 + k + dense}
+        for k, data in enumerate(names)
+        for seed in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_advice_names_the_density_and_the_rules_that_are_clearly_better():
+    gains = {("SET", density): 2.0 for density in (0.005, 0.01)}
+    said = ultra_sparse.advice(figures(gains | {("CHT", 0.005): 3.0}))
+    assert "Evolution pays from 1 % down" in said
+    assert "`CHT` at 0.5 %." in said
+    said = ultra_sparse.advice(figures({("SET", 0.02): 2.0}))
+    assert "Evolution pays at 2 %" in said
+    assert "no rule at any density" in said
+    assert "Evolution pays at no density" in ultra_sparse.advice(figures({}))
+
+
+def test_verdict_counts_the_sets_where_evolution_or_a_dense_network_is_better():
+    gains = {("LiSET", 0.01): 5.0, ("SET", 0.01): 1.0}
+    lines = ultra_sparse.verdict(figures(gains, dense=2.0)).splitlines()
+    [at_one] = [line for line in lines if line.startswith("- **1 %**")]
+    assert "SET gains +1.00 ± 0.00" in at_one
+    assert "LiSET is highest in the mean, by +4.00 ± 0.00 over SET" in at_one
+    assert at_one.count("madelon, isolet, mnist, fashion_mnist") == 2
+    [at_five] = [line for line in lines if line.startswith("- **5 %**")]
+    assert "no rule is above SET" in at_five
+    assert at_five.endswith("dense network on none.")
+
+
+def test_only_what_is_whole_is_compared():
+    table = figures({})
+    lacking = (table["rule"] == "CHT") & (table["density"] == 0.02) & (table["seed"] == 2)
+    lacking |= (table["rule"] == "dense") & (table["data"] == "isolet")
+    found = ultra_sparse.finished(table[~lacking])
+    assert sorted(found) == [0.005, 0.01, 0.05]
+    assert found[0.01] == ["madelon", "mnist", "fashion_mnist"]

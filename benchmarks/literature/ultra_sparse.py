@@ -402,13 +402,14 @@ def sentence(table, density, names):
     return (
         f"- **{100 * density:g} %**, {len(names)} data sets: SET gains "
         f"{signed(own.mean(), standard_error(own))} points over the pattern that stays; "
-        f"{beside}. The best rule is clearly above that pattern on {listed(clear)}, and at "
-        f"or above the dense network on {listed(level)}."
+        f"{beside}. The best rule is clearly above that pattern on "
+        f"{listed(clear) or 'none'}, and at or above the dense network on "
+        f"{listed(level) or 'none'}."
     )
 
 
 def listed(names):
-    return ", ".join(names) if names else "none"
+    return ", ".join(names)
 
 
 def advice(table):
@@ -428,7 +429,7 @@ def advice(table):
     evolution = (
         f"Evolution pays from {100 * max(pays):g} % down"
         if pays and pays == [d for d in found if d <= max(pays)]
-        else f"Evolution pays at {listed([f'{100 * d:g} %' for d in pays])}"
+        else f"Evolution pays at {listed([f'{100 * d:g} %' for d in pays]) or 'no density'}"
     )
     choice = "; ".join(f"`{rule}` at {', '.join(at)}" for rule, at in rules.items())
     return (
