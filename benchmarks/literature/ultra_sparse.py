@@ -511,8 +511,8 @@ of the samples for the test, another split per seed). Density is the share of al
 connections of the network, spread over the layers as Erdős-Rényi has it. Adam, ReLU,
 batch normalisation, cosine learning rate, zeta from 0.3 along a cosine, evolution after
 every epoch; float32; one thread. *Static* never evolves; *dense* are full layers of the
-same sizes in the same engine. Rules have their defaults. Learning rate, dropout and
-penalty are tuned once per data set, on a quarter of the training part that is left out
+same sizes in the same engine. Rules have their defaults. Learning rate ({rates}), dropout
+and penalty are tuned once per data set, on a quarter of the training part that is left out
 (of {n_tuning:,} samples and {tuning} epochs for the two large sets), for the mean of SET
 at 1 % and the dense network; all rows have the same. Test accuracy after the last epoch
 in %; *AUC* is the mean of the test accuracies after each epoch; means of {n_seeds} seeds
@@ -530,6 +530,7 @@ work too."""
 
 def protocol():
     return PROTOCOL.format(
+        rates=" or ".join(f"{rate:g}" for rate in RATES),
         n_samples=LARGE.n_samples,
         large=LARGE.epochs,
         madelon=TASKS["madelon"].epochs,
