@@ -138,7 +138,7 @@ def test_advice_names_the_density_and_the_rules_that_are_clearly_better():
     assert 'What to set: `growth="cht"` at 0.5 %' in said
     said = ultra_sparse.advice(figures({("SET", 0.02): 2.0}))
     assert "Evolution pays at 2 %" in said
-    assert "What to set: nothing" in said
+    assert "No rule is above SET" in said
     assert "Evolution pays at no density" in ultra_sparse.advice(figures({}))
 
 

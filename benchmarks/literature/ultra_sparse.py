@@ -78,19 +78,35 @@ TRIED = {
     "CTRE, all pairs": "CTRE",
     "CHT, 5 candidates": "CHT",
     "CHT, correlated start": "CHT",
+    "SET, five times the epochs": "SET",
 }
 SMALL_SETS = ("madelon", "isolet", "tox_171", "yale")
 LARGE_SETS = ("mnist", "fashion_mnist")
-# One after the other: data sets, rules and densities. Whenever the program is stopped, what
-# is finished stands beside each other.
+# Variants that train for so many times the epochs.
+LONGER = {"SET, five times the epochs": 5}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Runs that are compared with each other."""
+
+    names: tuple[str, ...]
+    rules: tuple[str, ...]
+    densities: tuple[float, ...] = (MAIN,)
+    seeds: tuple[int, ...] = SEEDS
+
+
+# One after the other: whenever the program is stopped, what is finished stands beside each
+# other.
 STAGES = (
-    (SMALL_SETS, (*RULES, "dense"), (MAIN,)),
-    (SMALL_SETS, tuple(TRIED), (MAIN,)),
-    (SMALL_SETS, tuple(RULES), (0.05, 0.005, 0.02)),
-    (LARGE_SETS, (*RULES, "dense"), (MAIN,)),
-    (LARGE_SETS, tuple(RULES), (0.05,)),
-    (("mnist",), tuple(TRIED), (MAIN,)),
-    (LARGE_SETS, tuple(RULES), (0.005, 0.02)),
+    Stage(SMALL_SETS, (*RULES, "dense")),
+    Stage(SMALL_SETS, tuple(TRIED)),
+    Stage(SMALL_SETS, tuple(RULES), (0.05, 0.005, 0.02)),
+    Stage(LARGE_SETS, tuple(RULES)),
+    Stage(LARGE_SETS, ("dense",), seeds=SEEDS[:2]),
+    Stage(LARGE_SETS, tuple(LONGER)),
+    Stage(LARGE_SETS[:1], tuple(TRIED)),
+    Stage(LARGE_SETS, tuple(RULES), (0.05, 0.005, 0.02)),
 )
 SHARED = {
     "batch_norm": True,
@@ -135,6 +151,8 @@ def variant(name, epsilon, n_evolutions, X):
     if name.endswith("correlated start"):
         start = {"init": variants.CorrelatedStart(X[:5000])}
         return RULES[TRIED[name]] | start
+    if name in LONGER:
+        return RULES[TRIED[name]]
     if name == "SET, from twice the density":
         # All connections too many have left after three quarters of the evolutions.
         ratio = 0.5 ** (1 / (0.75 * n_evolutions))
@@ -242,7 +260,7 @@ def recipes(runs):
     return chosen, pd.DataFrame(rows)
 
 
-def cells(runs, chosen, names, rules, densities):
+def cells(runs, chosen, stage):
     """Settings of all seeds by data set, rule and density."""
     return {
         (data, rule, density): [
@@ -252,23 +270,23 @@ def cells(runs, chosen, names, rules, densities):
                 "density": density,
                 "recipe": chosen[data],
                 "seed": seed,
-                "n_epochs": runs.epochs(TASKS[data].epochs),
+                "n_epochs": runs.epochs(TASKS[data].epochs * LONGER.get(rule, 1)),
             }
-            for seed in runs.some(SEEDS)
+            for seed in runs.some(stage.seeds)
         ]
-        for density, data, rule in product(densities, names, rules)
+        for density, data, rule in product(stage.densities, stage.names, stage.rules)
     }
 
 
 def stage_of(runs, chosen, stage):
     """Results of a stage, a row per run; with ``--only-finished`` those there are."""
-    grid = cells(runs, chosen, *stage)
+    grid = cells(runs, chosen, stage)
     rows = [
         {"data": data, "rule": rule, "density": density} | result
         for (data, rule, density), results in runs.cells(train, grid).items()
         for result in results
     ]
-    return with_common_seeds(pd.DataFrame(rows), stage[1])
+    return with_common_seeds(pd.DataFrame(rows), stage.rules)
 
 
 def with_common_seeds(table, rules):
@@ -443,11 +461,16 @@ def advice(table):
     choice = " and ".join(
         f'`growth="{rule}"` at {listed(at)}' for rule, at in rules.items()
     )
+    set_it = (
+        f"What to set: {choice}, above SET in the same sense; elsewhere `growth` and "
+        "`zeta` stay at their defaults."
+        if choice
+        else "No rule is above SET in the same sense at any density: `growth` and `zeta` "
+        "stay at their defaults."
+    )
     return (
         f"{evolution}, in that SET's mean gain over the pattern that stays is above twice "
-        f"its standard error over the data sets. What to set: {choice or 'nothing'}, as "
-        f"{'the one' if choice else 'no rule'} that is above SET in the same sense; "
-        "elsewhere `growth` and `zeta` stay at their defaults."
+        f"its standard error over the data sets. {set_it}"
     )
 
 
@@ -501,7 +524,37 @@ def tried(table):
 
 
 TRIED_TEXT = """\
-Accuracy less that of the rule that it is tried beside, with the same seeds."""
+Accuracy less that of the rule that it is tried beside, with the same seeds. Their code is
+in `benchmarks/literature/variants.py`, and those that are not parameters of a rule are not
+in the package."""
+
+LONGER_TEXT = """\
+A sparse epoch costs a fraction of a dense one. What more of them give, beside the dense
+network with the epochs of its own:"""
+
+
+def longer(table):
+    """Sparse networks that train longer, beside dense ones."""
+    rows = []
+    for name, data in product(LONGER, TASKS):
+        if not is_whole(table, data, MAIN, (name, "dense")):
+            continue
+        times = [
+            table[(table["data"] == data) & (table["rule"] == rule)]["seconds"].mean()
+            for rule in (name, "dense")
+        ]
+        rows.append(
+            {
+                "data": data,
+                "sparse": f"{name}, at {100 * MAIN:g} %",
+                "accuracy (%)": accuracies(table, data, name, MAIN).mean(),
+                "less dense": signed(*difference(table, data, name, "dense", MAIN)),
+                "time (s)": times[0],
+                "dense's time (s)": times[1],
+            }
+        )
+    return markdown(pd.DataFrame(rows))
+
 
 PROTOCOL = """\
 MNIST and Fashion-MNIST 784-1000-1000-1000-10 ({n_samples:,} training samples drawn once,
@@ -511,12 +564,13 @@ of the samples for the test, another split per seed). Density is the share of al
 connections of the network, spread over the layers as Erdős-Rényi has it. Adam, ReLU,
 batch normalisation, cosine learning rate, zeta from 0.3 along a cosine, evolution after
 every epoch; float32; one thread. *Static* never evolves; *dense* are full layers of the
-same sizes in the same engine. Rules have their defaults. Learning rate ({rates}), dropout
-and penalty are tuned once per data set, on a quarter of the training part that is left out
-(of {n_tuning:,} samples and {tuning} epochs for the two large sets), for the mean of SET
-at 1 % and the dense network; all rows have the same. Test accuracy after the last epoch
-in %; *AUC* is the mean of the test accuracies after each epoch; means of {n_seeds} seeds
-with standard errors, or over the data sets where these are counted."""
+same sizes in the same engine. Rules have their defaults. Learning rate ({rates}),
+dropout and penalty are tuned once per data set, on a quarter of the training part that is
+left out (of {n_tuning:,} samples and {tuning} epochs for the two large sets), for the
+mean of SET at 1 % and the dense network; all rows have the same. Test accuracy after the
+last epoch in %; *AUC* is the mean of the test accuracies after each epoch; means of
+{n_seeds} seeds ({n_dense} of the dense networks of the two large sets) with standard
+errors, or over the data sets where these are counted."""
 
 LIMITS = """\
 Training is short and part of the large sets is used, so that figures lie below the best
@@ -539,13 +593,20 @@ def protocol():
         n_tuning=LARGE.n_tuning,
         tuning=LARGE.tuning_epochs,
         n_seeds=len(SEEDS),
+        n_dense=min(len(stage.seeds) for stage in STAGES),
     )
 
 
 def report(runs, table, tuned):
     """Write the page of what is finished."""
     plot(table, runs.path(".png"))
-    more = ["## What else was tried, at 1 %", TRIED_TEXT, tried(table)]
+    more = [
+        "## What else was tried, at 1 %",
+        TRIED_TEXT,
+        tried(table),
+        LONGER_TEXT,
+        longer(table),
+    ]
     runs.report(
         "Ultra-sparse networks: where topology pays",
         verdict(table),
