@@ -1,31 +1,16 @@
 """Inputs selected while training, with all else at its default."""
 
-from unittest import mock
-
 import numpy as np
 import pandas as pd
-from sklearn.datasets import make_classification
 
-from benchmarks.literature.comparison import standard_error
-from benchmarks.literature.selection import (
-    related_features,
-    standardised,
-    training_split,
-    whole,
-)
+from benchmarks.literature.selection import related_features, whole
 from benchmarks.tables import markdown
 from benchmarks.tabular.sets import index, split
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp.core import evolution
-from sksparse_mlp.core.network import Network
 
 SEEDS, SPLITS = range(5), range(4)
 WANTED = (None, 20, "auto")
 WIDE = "wide"
-# What rules are chosen by: seeds of each problem, and the share of the epochs after which
-# all is settled. The first is how the package began.
-N_CHOOSING = 8
-RULES = (("own weights", 0.35), ("paths", 0.35), ("paths", 0.42), ("paths", 0.5))
 TARGET, MOST_FEATURES, LEAST_INFORMATIVE, MOST_LOST = 84, 40, 15, 0.5
 
 
@@ -46,57 +31,6 @@ def wide(name, wanted, seed):
     model.fit(X_train, parts.y)
     n_selected = int(getattr(model, "support_", np.ones(X_train.shape[1])).sum())
     return {"accuracy": model.score(X_test, parts.y_test), "n_selected": n_selected}
-
-
-def planted(seed):
-    """Like Madelon: five features, 15 combinations of them, 480 of noise, in this order."""
-    X, y = make_classification(
-        2600, 500, n_informative=5, n_redundant=15, n_clusters_per_class=16,
-        shuffle=False, random_state=seed,
-    )  # fmt: skip
-    order = np.random.default_rng(seed).permutation(len(y))
-    fit, out = order[:2000], order[2000:]
-    X_fit, X_out = standardised(X[fit], X[out])
-    return X_fit, y[fit], X_out, y[out]
-
-
-def own_weights(network):
-    """What an input is told by: the sum of its own absolute weights."""
-    layer = network.layers[0]
-    return layer.input_strengths(np.ones(layer.n_out))
-
-
-def choosing(problem, seed, strengths, end):
-    """Accuracy on samples held out, and how many of 20 features selected matter."""
-    if problem == "planted":
-        (X, y, X_out, y_out), related = planted(seed), set(range(20))
-    else:
-        (X, y, X_out, y_out), (related, _) = training_split(seed), related_features()
-    of = {"paths": Network.input_strengths, "own weights": own_weights}[strengths]
-    with (
-        mock.patch.object(Network, "input_strengths", of),
-        mock.patch.object(evolution, "SELECTION_END", end),
-    ):
-        model = SparseMLPClassifier(n_features_to_select=20, random_state=seed).fit(X, y)
-    found = set(np.flatnonzero(model.support_).tolist())
-    return {"accuracy": model.score(X_out, y_out), "informative": len(found & related)}
-
-
-def choosing_table(runs):
-    """Rules by what they keep of features that matter."""
-    rows = []
-    for strengths, end in RULES:
-        row = {"strength": strengths, "settled after": end}
-        for problem in ("planted", "Madelon"):
-            shared = {"problem": problem, "strengths": strengths, "end": end}
-            grid = [shared | {"seed": seed} for seed in runs.some(range(N_CHOOSING), 2)]
-            found = runs.map(choosing, grid)
-            for name, factor in (("informative", 1), ("accuracy", 100)):
-                values = [factor * result[name] for result in found]
-                title = f"{problem}: {name}{' (%)' * (name == 'accuracy')}"
-                row[title] = f"{np.mean(values):.2f} ± {standard_error(values):.2f}"
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def stability(sets):
@@ -175,14 +109,6 @@ either has, in the mean of all pairs. Wide sets have few samples and thousands o
 a third of the samples is the test part, in four splits."""
 
 
-CHOOSING = f"""\
-By what inputs are told apart (the sum of their own absolute weights, or those of all paths
-to the outputs), and the share of the epochs after which all is settled. Without Madelon's
-test part: on fifths of its training part that are held out, and on planted data of
-`make_classification`, five informative features of 500 and 15 combinations of them. Means
-of {N_CHOOSING} seeds with standard errors; 20 features are selected."""
-
-
 def run(runs):
     seeds, splits = runs.some(SEEDS, 2), runs.some(SPLITS)
     related, _ = related_features()
@@ -208,7 +134,4 @@ def run(runs):
         markdown(table),
         "## Wide sets",
         markdown(wide_ones),
-        "## How the rule was chosen",
-        CHOOSING,
-        markdown(choosing_table(runs)),
     )

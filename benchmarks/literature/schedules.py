@@ -17,7 +17,6 @@ VARIANTS = {
     "OSV (oscillating)": {"zeta_schedule": "oscillating"},
     "EXD (exponential)": {"zeta_schedule": "exponential"},
     "cosine": {"zeta_schedule": "cosine"},
-    "loss": {"zeta_schedule": "loss"},
     "gradient growth": {"growth": "gradient"},
     "gradient growth, cosine": {"growth": "gradient", "zeta_schedule": "cosine"},
     "FixProb (no evolution)": {"zeta": 0.0},
@@ -86,9 +85,6 @@ Test accuracy after the last epoch of the networks of `benchmarks/accuracy.py`: 
 617-512-256-128-26 with epsilon 21 and 100 epochs, MNIST 784-1000-1000-1000-10 with epsilon
 20 and 25 epochs; Adam, float32, evolution after every epoch but the last. Schedules start
 at zeta 0.3 with the parameters of the document (zeta_min 0.01, interest 0.01, k = 1).
-*Loss* is our own: zeta 0.3 (1 - exp(-L)) after an epoch of training loss L. Its runs are
-later than the others', with a faster engine whose sums differ in the last bits: compare its
-share of the training time and not the seconds.
 *Evolution* is the time for removing and growing connections in a whole training, in one
 thread; the document measures the same. Means of 3 seeds."""
 

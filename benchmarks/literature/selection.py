@@ -418,8 +418,7 @@ most {high:.2f}."""
 COMPETITION = """\
 The configuration above on the three held-out fifths, with other shares of the epochs
 between which input neurons leave. The package had 0.25 and 0.35, and the search found
-its configuration with these, which favours them. Why it is 0.42 today is in
-[inputs selected](inputs.md)."""
+its configuration with these, which favours them. Today it is 0.42."""
 
 
 def run(runs):
