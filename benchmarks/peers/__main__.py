@@ -15,6 +15,7 @@ from benchmarks.peers import (
     fits,
     kernels,
     overhead,
+    releases,
     report,
     roofline,
     startup,
@@ -31,6 +32,7 @@ SECTIONS = {
     "overhead": overhead.measure,
     "fits": fits.measure,
     "startup": startup.measure,
+    "releases": releases.measure,
 }
 
 
