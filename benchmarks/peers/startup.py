@@ -1,4 +1,4 @@
-"""Time until the first result in a fresh process."""
+"""CPU time until the first result in a fresh process."""
 
 import os
 import subprocess
@@ -11,19 +11,19 @@ from benchmarks.peers.timing import Comparison, interleave
 
 IMPORT = """
 import time
-started = time.perf_counter()
+started = time.process_time()
 import {module}
-print(time.perf_counter() - started)
+print(time.process_time() - started)
 """
 FIRST_FIT = """
 import time
 from sklearn.datasets import load_digits
 X, y = load_digits(return_X_y=True)
-started = time.perf_counter()
+started = time.process_time()
 from sksparse_mlp import SparseMLPClassifier
-imported = time.perf_counter()
+imported = time.process_time()
 SparseMLPClassifier(max_iter=2, {parameters}).fit(X.astype("{dtype}"), y).predict(X)
-print(time.perf_counter() - {since})
+print(time.process_time() - {since})
 """
 WORKER_FIT = """
 from joblib import Parallel, delayed
@@ -31,9 +31,9 @@ from sklearn.datasets import load_digits
 def fit(X, y):
     import time
     from sksparse_mlp import SparseMLPClassifier
-    started = time.perf_counter()
+    started = time.process_time()
     SparseMLPClassifier(max_iter=2).fit(X, y).predict(X)
-    return time.perf_counter() - started
+    return time.process_time() - started
 X, y = load_digits(return_X_y=True)
 print(max(Parallel(n_jobs=2)(delayed(fit)(X, y) for _ in range(2))))
 """
@@ -55,7 +55,7 @@ WARM = {
     WORKER: WORKER_FIT,
 }
 MOST_WARM, MOST_COMPILING = 1, 20
-TEXT = """Seconds inside a fresh process, after the start of the interpreter, reading files
+TEXT = """CPU seconds of a fresh process, after the start of the interpreter, reading files
 that were read before. A fit is two epochs on scikit-learn's digits and the predictions;
 the defaults are Adam in float64. Numba's cache is empty in the first row; the others find
 there what the rows before compiled. In the last row two worker processes of joblib fit at

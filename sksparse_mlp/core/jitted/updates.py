@@ -481,9 +481,8 @@ def update(
     and an index. ``skip_rates``, (n_updates, n_layers), are those of the layers'
     shortcuts, below zero of those that take no part, or None: then there are none, no layer
     is normalised and all activations are `LEAKY_RELU`, so that no code for anything else is
-    compiled. Returns how many steps were made,
-    the sum of all samples' losses with that of those before, NaN if the last was not
-    finite, and what the penalty is of it.
+    compiled. Returns how many steps were made, the sum of all samples' losses with that of
+    those before, NaN if the last was not finite, and what the penalty is of it.
     """
     plan, total, penalties = plans[0], loss_before, 0.0
     rank, depths = plan.rank, table.size
