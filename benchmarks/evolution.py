@@ -33,12 +33,12 @@ TEXT = """\
 
 Made by `python -m benchmarks.evolution` ({machine}): one evolution at zeta 0.3 in one
 thread, float32, weights of normal size, one optimizer slot (momentum). *Time* is the
-median of {repeats} evolutions and includes the new transposed pattern. *Own* are the bytes
-that the layer holds (weights, momentum, pattern, transposed pattern); *extra* is the most
-that the process holds beside them while it evolves, as `tracemalloc` sees it: the
-transposed pattern, 8 bytes per connection, gives way to what rules need. Gradients and
-activations are of {batch} samples, and exact gradient growth takes those of a million
-positions at a time.
+processor's, the median of {repeats} evolutions, and includes the new transposed pattern.
+*Own* are the bytes that the layer holds (weights, momentum, pattern, transposed pattern);
+*extra* is the most that the process holds beside them while it evolves, as `tracemalloc`
+sees it: the transposed pattern, 8 bytes per connection, gives way to what rules need.
+Gradients and activations are of {batch} samples, and exact gradient growth takes those of
+a million positions at a time.
 
 {table}
 """
@@ -94,11 +94,11 @@ def renew(layer, rng):
 
 
 def evolve(task, layer, signal, rng):
-    """Seconds of one evolution with its new transposed pattern."""
-    started = time.perf_counter()
+    """Seconds of the processor for one evolution with its new transposed pattern."""
+    started = time.process_time()
     task.growth.evolve(layer, 0.3, rng, signal)
     layer.transposed  # noqa: B018, it is computed when asked for
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def seconds_of(task, layer, signal, rng):
