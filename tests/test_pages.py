@@ -2,7 +2,9 @@
 
 import math
 import re
+import sys
 import warnings
+from contextlib import suppress
 
 import joblib
 import numpy as np
@@ -73,6 +75,16 @@ def local(text):
     )
 
 
+@pytest.fixture
+def own_client():
+    """No client that a page has made is there for later tests."""
+    yield
+    if "distributed" in sys.modules:
+        with suppress(ValueError):
+            sys.modules["distributed"].default_client().close()
+
+
+@pytest.mark.usefixtures("own_client")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore")
 def test_programs_run_and_print_what_is_shown(folder, path):
