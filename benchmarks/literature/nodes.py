@@ -26,7 +26,8 @@ DEPTHS = (4, 8)
 NETWORKS = [{"n_layers": n_layers, **kind} for n_layers in DEPTHS for kind in KINDS]
 SPARSE = {"n_layers": 4, **KINDS[0], "epsilon": 20, "zeta": 0.3}
 WIDTH, N_VALIDATION = 200, 5_000
-SHARED = {
+# Of all networks of the document: full layers that never change.
+FULL = {
     "epsilon": 1e6,
     "zeta": 0.0,
     "alpha": 0.0,
@@ -34,6 +35,8 @@ SHARED = {
     "batch_size": 64,
     "learning_rate": "exponential",
     "scoring": "accuracy",
+}
+SHARED = FULL | {
     "learning_rate_init": 1e-3,
     "early_stopping": True,
     "n_iter_no_change": 10,

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.accuracy import TestAccuracy
 from benchmarks.data import load
-from benchmarks.literature.nodes import best_epoch
+from benchmarks.literature.nodes import FULL, best_epoch
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.core.training import Training
 
@@ -19,15 +19,6 @@ KINDS = {
 }
 # The document's initial learning rates, of which the best on validation samples is taken.
 RATES = (1e-2, 1e-3, 1e-4)
-SHARED = {
-    "epsilon": 1e6,
-    "zeta": 0.0,
-    "alpha": 0.0,
-    "dropout": 0.0,
-    "batch_size": 64,
-    "learning_rate": "exponential",
-    "scoring": "accuracy",
-}
 VALIDATION_SHARE = 0.1
 N_TEST = 5_000
 
@@ -64,7 +55,7 @@ def network(hidden, kind, rate, seed, n_epochs, **more):
         validation_fraction=VALIDATION_SHARE,
         learning_rate_init=rate,
         random_state=seed,
-        **SHARED | kind | more,
+        **FULL | kind | more,
     )
 
 
