@@ -14,7 +14,7 @@ import pytest
 from joblib import parallel_config
 
 from benchmarks.literature import __main__ as program
-from benchmarks.literature import chouliaras, pretorius, slope_signs, zhang
+from benchmarks.literature import chouliaras, nodes, pretorius, slope_signs, zhang
 from benchmarks.literature.comparison import beside, standard_error, with_error
 from benchmarks.literature.runs import Runs, finished_runs
 from benchmarks.samples import with_moved_copies
@@ -228,10 +228,12 @@ def test_committed_runs_do_not_depend_on_defaults(table):
     assert not [PINNED - own.keys() for own in asked if PINNED - own.keys()]
 
 
-@pytest.mark.parametrize("module", [chouliaras, pretorius])
-def test_protocols_do_not_depend_on_defaults(module):
+@pytest.mark.parametrize(
+    "shared", [chouliaras.SHARED, nodes.FULL], ids=["chouliaras", "pretorius"]
+)
+def test_protocols_do_not_depend_on_defaults(shared):
     sizes = {"batch_size", "max_iter"}
-    assert module.SHARED.keys() >= PINNED - sizes
+    assert shared.keys() >= PINNED - sizes
 
 
 ON_DASK = """

@@ -17,6 +17,7 @@ VARIANTS = {
     "OSV (oscillating)": {"zeta_schedule": "oscillating"},
     "EXD (exponential)": {"zeta_schedule": "exponential"},
     "cosine": {"zeta_schedule": "cosine"},
+    "loss": {"zeta_schedule": "loss"},
     "gradient growth": {"growth": "gradient"},
     "gradient growth, cosine": {"growth": "gradient", "zeta_schedule": "cosine"},
     "FixProb (no evolution)": {"zeta": 0.0},
