@@ -84,10 +84,11 @@ class Program:
             for unit in network.hidden
             if unit.activation.learnable and not unit.learns_at_once
         ]
-        self._is_usual = all(
-            unit.norm is None and unit.activation.code == kernels.LEAKY_RELU
-            for unit in network.hidden
-        )
+        # What is None is not compiled.
+        hidden = network.hidden
+        others = [u for u in hidden if u.activation.code != kernels.LEAKY_RELU]
+        self._norms = 1 if any(unit.norm for unit in hidden) else None
+        self._others = 1 if others else None
         self._has_skips = False
         self._fill_plan(alpha, Dropout(dropout))
         for row, unit in zip(self._table[:-1], network.hidden, strict=True):
@@ -159,7 +160,7 @@ class Program:
                 self._table, plan, rows, keys, rates, self._shares_of(member.n_threads),
                 self._buffers.losses, self._squares, member.counters,
                 loss,
-                network.dtype.type(0), np.int32(0), skip_rates,
+                network.dtype.type(0), np.int32(0), skip_rates, self._norms, self._others,
             )  # fmt: skip
 
         workers.run(update, 3 * network.work(size), count)
@@ -181,7 +182,7 @@ class Program:
         if draw_skips is None:
             if self._drops:
                 keys[:, :-1] = data_rng.integers(2**32, size=(count, n_hidden))
-            return keys, None if self._is_usual else np.full(keys.shape, -1.0)
+            return keys, None
         skip_rates = np.empty(keys.shape)
         for k in range(count):
             if self._drops:

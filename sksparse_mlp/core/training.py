@@ -436,7 +436,9 @@ class Training:
                 loss += chunk.size * update[0]
                 penalty += chunk.size * update[1]
             else:
-                draw = None if self._skips is None else partial(self._draw_skips, rate)
+                # Epochs without shortcuts run the code of the others: one is compiled.
+                has_skips = "skips" in self.evolution.signals
+                draw = partial(self._draw_skips, rate) if has_skips else None
                 n_done, loss, added = program.run(
                     chunk, rate, self.n_updates, loss, self.data_rng, workers,
                     self._skips, draw,

@@ -231,7 +231,9 @@ def _of_neurons(layer, address, like):
 
 
 @inner
-def _forward_rows(layer, plan, key, size, width, like, index, skip_rates, start, stop):
+def _forward_rows(
+    layer, plan, key, size, width, like, index, skip_rates, norms, others, start, stop
+):
     """The pass forward of some rows of a layer, a few at a time."""
     indptr = array_at(layer.indptr, layer.n_out + 1, index)
     indices = array_at(layer.indices, layer.n_connections, index)
@@ -247,7 +249,7 @@ def _forward_rows(layer, plan, key, size, width, like, index, skip_rates, start,
         forward(indptr, indices, weights, bias, x, u, row, end)
         if layer.activation == 0:
             continue
-        if skip_rates is not None and layer.has_norm:
+        if norms is not None and layer.has_norm:
             normalise_batch(
                 u, z,
                 _of_neurons(layer, layer.gain, like),
@@ -257,15 +259,20 @@ def _forward_rows(layer, plan, key, size, width, like, index, skip_rates, start,
                 _of_neurons(layer, layer.inverse_deviation, like),
                 layer.norm_momentum, layer.norm_epsilon, size, row, end,
             )  # fmt: skip
-        if skip_rates is not None and layer.activation != LEAKY_RELU:
+        if others is not None and layer.activation != LEAKY_RELU:
             _activate(layer, z, a, like, row, end)
+        elif skip_rates is not None and layer.activation != LEAKY_RELU:
+            leaky_relu(z, a, _parameters(layer, like), row, end)
+        else:
+            # The derivative is known now: where it waits there is nothing else yet.
+            leaky_relu_and_derivative(a, dz, _parameters(layer, like), row, end)
             if plan.drop_below > 0:
-                dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
+                dropout_and_derivative(
+                    a, dz, key, plan.drop_below, plan.keep_scale, row, end
+                )
             continue
-        # The derivative is known now: where it waits there is nothing else yet.
-        leaky_relu_and_derivative(a, dz, _parameters(layer, like), row, end)
         if plan.drop_below > 0:
-            dropout_and_derivative(a, dz, key, plan.drop_below, plan.keep_scale, row, end)
+            dropout(a, key, plan.drop_below, plan.keep_scale, row, end)
 
 
 @inlined
@@ -303,8 +310,9 @@ def _step_skip(table, depth, plan, rate, scale, width, like):
 
 @inner
 def _backward_rows(
-    table, depth, plan, key, rate, scale, size, width, like, index, skip_rates, start, stop
-):
+    table, depth, plan, key, rate, scale, size, width, like, index,
+    skip_rates, norms, others, start, stop,
+):  # fmt: skip
     """The pass backward to some inputs of a layer, which those below it put out."""
     layer, below = table[depth], table[depth - 1]
     indptr = array_at(layer.in_indptr, layer.n_in + 1, index)
@@ -316,20 +324,25 @@ def _backward_rows(
     z = rows_at(below.z, below.n_out, width, like)
     for row in range(start, stop, ROWS):
         end = min(row + ROWS, stop)
-        if skip_rates is not None and below.activation != LEAKY_RELU:
+        if (
+            skip_rates is not None or others is not None
+        ) and below.activation != LEAKY_RELU:
             backward_input(indptr, indices, positions, weights, dz, dx, row, end)
-            if skip_rates[depth] >= 0:
+            if skip_rates is not None and skip_rates[depth] >= 0:
                 last = table[table.size - 1]
                 of_outputs = rows_at(last.dz, last.n_out, width, like)
                 add_product(_skip(table, depth, like).T, of_outputs, dx, row, end)
             if plan.drop_below > 0:
                 dropout(dx, key, plan.drop_below, plan.keep_scale, row, end)
-            _differentiate_activation(below, z, dx, like, row, end)
+            if others is not None:
+                _differentiate_activation(below, z, dx, like, row, end)
+            else:
+                leaky_relu_gradient(z, dx, _parameters(below, like), row, end)
         else:
             backward_times(
                 indptr, indices, positions, weights, dz, dx, plan.keep_scale, row, end
             )
-        if skip_rates is not None and below.has_norm:
+        if norms is not None and below.has_norm:
             normalise_batch_gradient(
                 rows_at(below.u, below.n_out, width, like), dx,
                 _of_neurons(below, below.gain, like),
@@ -338,7 +351,7 @@ def _backward_rows(
                 _of_neurons(below, below.shift_gradient, like),
                 size, row, end,
             )  # fmt: skip
-    if skip_rates is not None and below.has_norm:
+    if norms is not None and below.has_norm:
         for values, gradient, slots in (
             (below.gain, below.gain_gradient, below.gain_slots),
             (below.shift, below.shift_gradient, below.shift_slots),
@@ -472,6 +485,8 @@ def update(
     like,
     index,
     skip_rates,
+    norms,
+    others,
 ):
     """Optimizer steps for the batches of ``rows``, one per rate.
 
@@ -479,10 +494,11 @@ def update(
     kind. ``keys`` are of dropout, (n_updates, n_hidden), ``shares`` where the threads'
     rows begin and end, (n_layers, 2, n_threads + 1); ``like`` and ``index`` are a weight
     and an index. ``skip_rates``, (n_updates, n_layers), are those of the layers'
-    shortcuts, below zero of those that take no part, or None: then there are none, no layer
-    is normalised and all activations are `LEAKY_RELU`, so that no code for anything else is
-    compiled. Returns how many steps were made, the sum of all samples' losses with that of
-    those before, NaN if the last was not finite, and what the penalty is of it.
+    shortcuts, below zero of those that take no part. They are None where there are no
+    shortcuts, ``norms`` where no layer is normalised, ``others`` where all activations have
+    two slopes that do not learn, anything else otherwise: what a network does not have is
+    not compiled. Returns how many steps were made, the sum of all samples' losses with that
+    of those before, NaN if the last was not finite, and what the penalty is of it.
     """
     plan, total, penalties = plans[0], loss_before, 0.0
     rank, depths = plan.rank, table.size
@@ -498,7 +514,8 @@ def update(
         meet(counters, plan.n_threads)
         for depth in range(depths):
             _forward_rows(
-                table[depth], plan, keys[k, depth], size, width, like, index, skips,
+                table[depth], plan, keys[k, depth], size, width, like, index,
+                skips, norms, others,
                 shares[depth, 0, rank], shares[depth, 0, rank + 1],
             )  # fmt: skip
             meet(counters, plan.n_threads)
@@ -517,11 +534,11 @@ def update(
             if depth > 0:
                 _backward_rows(
                     table, depth, plan, keys[k, depth - 1],
-                    rates[k], scale, size, width, like, index, skips,
+                    rates[k], scale, size, width, like, index, skips, norms, others,
                     shares[depth, 1, rank], shares[depth, 1, rank + 1],
                 )  # fmt: skip
                 meet(counters, plan.n_threads)
-                if skips is not None and rank == depth % plan.n_threads:
+                if others is not None and rank == depth % plan.n_threads:
                     _learn(table[depth - 1], plan, rates[k], scale, like)
             if skips is not None and rank == depth % plan.n_threads and skips[depth] >= 0:
                 _step_skip(table, depth, plan, skips[depth], scale, width, like)
