@@ -34,17 +34,18 @@ def warm_up() -> float:
     """
     rng = np.random.default_rng(0)
     # Updates are compiled for what a network has: nothing, or one of these, or several.
-    others: tuple[Any, ...] = (
-        {"batch_norm": True},
-        {"activation": "tanh"},
-        {"growth": "liset"},
+    networks: tuple[Any, ...] = (
+        (SparseMLPClassifier, {}),
+        (SparseMLPRegressor, {}),
+        (SparseMLPClassifier, {"batch_norm": True}),
+        (SparseMLPClassifier, {"activation": "tanh"}),
+        (SparseMLPClassifier, {"growth": "liset"}),
     )
     X, y = rng.standard_normal((40, 30)), np.arange(40) % 3
     with CompileTimer() as timer, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for dtype in (np.float32, np.float64):
-            networks = (SparseMLPClassifier, {}), (SparseMLPRegressor, {})
-            for cls, params in (*networks, *((SparseMLPClassifier, p) for p in others)):
+            for cls, params in networks:
                 model = cls((20, 10), epsilon=3, max_iter=2, random_state=0, **params)
                 model.fit(X.astype(dtype), y).predict(X.astype(dtype))
     return timer.seconds
