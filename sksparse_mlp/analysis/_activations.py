@@ -18,7 +18,7 @@ from sksparse_mlp._sklearn import (
     _fit_context,
     _get_output_config,
 )
-from sksparse_mlp.analysis._layers import Analyser, checked_data
+from sksparse_mlp.analysis._layers import Analyser, checked_data, layer_numbers
 from sksparse_mlp.core.passes import passes
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
@@ -241,18 +241,7 @@ class LayerActivations(NodeTransformer):
         all_depths = super()._depths(estimator)
         if self.layers is None:
             return all_depths
-        layers: Any = self.layers
-        numbers = [layers] if isinstance(layers, Integral) else [*layers]
-        exist = all(
-            isinstance(number, Integral) and number - 1 in all_depths for number in numbers
-        )
-        if not numbers or not exist or len(set(numbers)) < len(numbers):
-            raise ValueError(
-                f"layers={self.layers!r} must be one number or different numbers of hidden "
-                f"layers, counted from 1; the estimator has {len(all_depths)}. Use "
-                "layers=None for all."
-            )
-        return [int(number) - 1 for number in numbers]
+        return [number - 1 for number in layer_numbers(self.layers, len(all_depths))]
 
     def _blocks(
         self, estimator: BaseSparseMLP, X: Any

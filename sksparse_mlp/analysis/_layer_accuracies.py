@@ -6,8 +6,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import column_or_1d
 
 from sksparse_mlp._sklearn import Interval, check_pandas_support, validate_params
 from sksparse_mlp.analysis._layer_classifier import (
@@ -17,7 +15,7 @@ from sksparse_mlp.analysis._layer_classifier import (
     _LayerModel,
     _states,
 )
-from sksparse_mlp.analysis._layers import checked_data, class_codes, fitted
+from sksparse_mlp.analysis._layers import checked_data, class_codes, fitted, known_codes
 from sksparse_mlp.core.network import Network
 
 
@@ -124,7 +122,8 @@ def layer_accuracies(
     X_train, X_test : {array-like, sparse matrix} of shape (n_samples, n_features)
         Samples from which the layers learn, and others.
     y_train, y_test : array-like of shape (n_samples,)
-        Their labels. Every class of the estimator needs a training sample.
+        Their labels, all from the estimator's classes, of which each needs a training
+        sample.
     systems : sequence of {"discrete", "continuous", "combined"}, default=None
         The systems to evaluate. None takes all, and leaves "combined" out in layers whose
         activation does not allow it.
@@ -168,15 +167,14 @@ def layer_accuracies(
     models = _fitted_models(
         network, X, codes, layers, None if set(chosen) == {"discrete"} else bandwidth
     )
-    y_other = column_or_1d(y_test, warn=True)
-    check_consistent_length(X_other, y_other)
+    codes_other = known_codes(estimator, X_other, y_test)
     log_prior = np.log(np.bincount(codes) / codes.size)
     judge = _Judge(network, models, chosen, estimator.classes_, log_prior)
     shares = [
         judge.shares(X, labels, estimator.predict(raw))
         for X, labels, raw in (
             (X, estimator.classes_[codes], X_train),
-            (X_other, y_other, X_test),
+            (X_other, estimator.classes_[codes_other], X_test),
         )
     ]
     (train, network_train, agreement_train), (test, network_test, agreement_test) = shares
@@ -194,15 +192,16 @@ def layer_accuracies(
 def _checked_systems(
     systems: Sequence[str], network: Network, layers: Iterable[int]
 ) -> tuple[str, ...]:
-    systems = tuple(systems)
-    unknown = [system for system in systems if system not in SYSTEMS]
-    if unknown or not systems:
+    names = tuple(map(str, systems))
+    unknown = [name for name in names if name not in SYSTEMS]
+    if unknown or not names or len(set(names)) < len(names):
         raise ValueError(
-            f"systems={systems!r} must be one or more of {SYSTEMS}, or None for all."
+            f"systems={systems!r} must be one or more different names of {SYSTEMS}, or "
+            "None for all."
         )
-    if "combined" in systems:
+    if "combined" in names:
         _check_combined(network, layers)
-    return systems
+    return names
 
 
 @dataclass(frozen=True)

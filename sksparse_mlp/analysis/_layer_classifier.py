@@ -20,6 +20,8 @@ from sksparse_mlp.analysis._density import BinnedValues
 from sksparse_mlp.analysis._layers import (
     Analyser,
     class_codes,
+    layer_number,
+    node_number,
 )
 from sksparse_mlp.core.network import Network
 from sksparse_mlp.core.passes import passes
@@ -362,12 +364,7 @@ class _StatesClassifier(TransformerMixin, ClassifierMixin, Analyser):
     def _network(self) -> Network:
         """The estimator's network, once layer and system are known to suit it."""
         network = self._fitted()._fitted_network()
-        n_hidden = len(network.hidden)
-        if self.layer > n_hidden:
-            raise ValueError(
-                f"layer={self.layer} does not exist: the estimator has {n_hidden} hidden "
-                f"layers, so that layer must be from 1 to {n_hidden}."
-            )
+        layer_number(self.layer, len(network.hidden))
         if self.system == "combined":
             _check_combined(network, [self.layer])
         return network
@@ -537,10 +534,4 @@ class NodeClassifier(_StatesClassifier):
         self.bandwidth = bandwidth
 
     def _node(self, network: Network) -> int:
-        n_nodes = network.sizes[self.layer]
-        if self.node >= n_nodes:
-            raise ValueError(
-                f"node={self.node} does not exist: hidden layer {self.layer} has {n_nodes} "
-                f"nodes, so that node must be from 0 to {n_nodes - 1}."
-            )
-        return int(self.node)
+        return node_number(self.node, self.layer, network.sizes[self.layer])

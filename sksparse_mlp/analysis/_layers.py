@@ -1,5 +1,6 @@
 """What analysers share: fitted estimators and their data."""
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -63,6 +64,41 @@ def output_names(estimator: BaseSparseMLP) -> list[Any]:
     return list(range(n_outputs)) if classes is None else list(classes[-n_outputs:])
 
 
+def layer_number(layer: Any, n_hidden: int) -> int:
+    """The number of a hidden layer, counted from 1, once it exists."""
+    if not isinstance(layer, Integral) or not 1 <= int(layer) <= n_hidden:
+        raise ValueError(
+            f"layer={layer!r} does not exist; hidden layers are counted from 1 to "
+            f"{n_hidden}."
+        )
+    return int(layer)
+
+
+def layer_numbers(layers: Any, n_hidden: int) -> list[int]:
+    """Numbers of hidden layers, of one or of several different ones that exist."""
+    try:
+        numbers = list(layers)
+    except TypeError:
+        numbers = [layers]
+    exist = all(isinstance(k, Integral) and 1 <= int(k) <= n_hidden for k in numbers)
+    if not numbers or not exist or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"layers={layers!r} must be one number or different numbers of hidden layers, "
+            f"counted from 1; the estimator has {n_hidden}."
+        )
+    return [int(number) for number in numbers]
+
+
+def node_number(node: Any, layer: int, n_nodes: int) -> int:
+    """The number of a node of a hidden layer, counted from 0, once it exists."""
+    if not isinstance(node, Integral) or not 0 <= int(node) < n_nodes:
+        raise ValueError(
+            f"node={node!r} does not exist; the nodes of hidden layer {layer} are counted "
+            f"from 0 to {n_nodes - 1}."
+        )
+    return int(node)
+
+
 def groups(estimator: BaseSparseMLP, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Names of groups of the samples X, and the group's index of each, of dtype intp.
 
@@ -88,15 +124,8 @@ def check_single_labels(estimator: BaseSparseMLP) -> None:
         )
 
 
-def class_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
-    """Indices into the estimator's `classes_` of the labels y of X, of dtype intp.
-
-    Raises
-    ------
-    ValueError
-        If the estimator is not a classifier with one label per sample, y has other labels
-        or another length, or a class has no samples.
-    """
+def known_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
+    """As `class_codes`, of samples that need not have every class."""
     check_single_labels(estimator)
     classes = estimator.classes_
     y = column_or_1d(y, warn=True)
@@ -109,6 +138,19 @@ def class_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
             f"{classes.tolist()}."
         )
     codes: np.ndarray = estimator._codes(y)
+    return codes
+
+
+def class_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
+    """Indices into the estimator's `classes_` of the labels y of X, of dtype intp.
+
+    Raises
+    ------
+    ValueError
+        If the estimator is not a classifier with one label per sample, y has other labels
+        or another length, or a class has no samples.
+    """
+    codes, classes = known_codes(estimator, X, y), estimator.classes_
     missing = classes[np.bincount(codes, minlength=classes.size) == 0]
     if missing.size:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Analysis of the hidden layers after every epoch of a fit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -232,12 +233,14 @@ class AnalysisRecorder:
 
     def _samples(self, estimator: Any, network: Network) -> tuple[Any, np.ndarray]:
         """Samples and class indices for the network, once they suit it."""
-        if self._systems:
-            check_single_labels(estimator)
-        if "combined" in self._systems:
-            _check_combined(network, range(1, len(network.hidden) + 1))
-        X = validated(estimator, self.X, reset=False).astype(network.dtype, copy=False)
-        return X, groups(estimator, X, self.y)[1]
+        with _about(f"measures={list(self.measures)}"):
+            if self._systems:
+                check_single_labels(estimator)
+            if "combined" in self._systems:
+                _check_combined(network, range(1, len(network.hidden) + 1))
+        with _about("X, y"):
+            X = validated(estimator, self.X, reset=False).astype(network.dtype, copy=False)
+            return X, groups(estimator, X, self.y)[1]
 
     def _add(self, fit: _Fit, network: Network, epoch: int) -> None:
         seen = Observation(network, fit.X, fit.codes, self._systems)
@@ -250,6 +253,15 @@ class AnalysisRecorder:
         fit.results.append(record)
 
 
+@contextmanager
+def _about(arguments: str) -> Iterator[None]:
+    """Let errors say that they are about the recorder's arguments, and not `fit`'s."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"AnalysisRecorder({arguments}): {error}") from error
+
+
 def _n_recovered(before: list[np.ndarray], now: list[np.ndarray]) -> list[int]:
     """Per layer, how many nodes were dead and are not; none in the first record."""
     if [dead.shape for dead in before] != [dead.shape for dead in now]:
@@ -258,7 +270,8 @@ def _n_recovered(before: list[np.ndarray], now: list[np.ndarray]) -> list[int]:
 
 
 def _checked_measures(measures: Any) -> tuple[str, ...]:
-    names = () if isinstance(measures, str) else tuple(measures)
+    several = isinstance(measures, Iterable) and not isinstance(measures, str)
+    names = tuple(map(str, measures)) if several else ()
     unknown = [name for name in names if name not in MEASURES]
     if unknown or not names or len(set(names)) < len(names):
         raise ValueError(

@@ -462,9 +462,9 @@ def test_activity_of_many_layers_shows_eight(mlp, binary):
     assert len(display.axes_) == 8
 
 
-@pytest.mark.parametrize("layers", [0, 3, -1, [], [1, 3], [1.5], "1"])
+@pytest.mark.parametrize("layers", [0, 3, -1, [], [1, 3], [1.5], "1", [2, 2]])
 def test_activity_of_layers_that_do_not_exist(fitted, layers):
-    with pytest.raises(ValueError, match="there are 2"):
+    with pytest.raises(ValueError, match="counted from 1; the estimator has 2"):
         NodeActivityDisplay.from_estimator(*fitted, layers=layers)
 
 
@@ -637,6 +637,9 @@ def test_number_of_points_is_bounded(fitted, bandwidth, n_points):
     ("wrong", "message"),
     [
         ({"layer": 0}, r"layer=0 does not exist; .* 1 to 2"),
+        ({"layer": 1.0}, r"layer=1.0 does not exist"),
+        ({"layer": None}, r"layer=None does not exist"),
+        ({"node": 2.0}, r"node=2.0 does not exist"),
         ({"layer": 3}, r"layer=3 does not exist"),
         ({"node": -1}, r"node=-1 does not exist; .* 0 to 23"),
         ({"node": 24}, r"node=24 does not exist"),

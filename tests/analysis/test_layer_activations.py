@@ -153,7 +153,10 @@ def test_layers_are_counted_from_one(mlp, multiclass, layers, depths):
     assert analyser.get_feature_names_out().dtype == object
 
 
-@pytest.mark.parametrize("bad", [0, -1, 3, [1, 3], [0], [-1], [], [1, 1], [1.0], ["1"]])
+@pytest.mark.parametrize(
+    "bad",
+    [0, -1, 3, [1, 3], [0], [-1], [], [1, 1], [1.0], ["1"], [[1]], [None], [[1], [2, 3]]],
+)
 @pytest.mark.parametrize(
     "call",
     [

@@ -558,6 +558,7 @@ def test_test_samples_may_lack_classes_and_names(mlp, halves):
     [
         ({"systems": []}, "one or more"),
         ({"systems": ["discrete", "joint"]}, "joint"),
+        ({"systems": ["discrete", "discrete"]}, "different names"),
         ({"systems": 3}, "'systems' parameter"),
         ({"bandwidth": 0}, "'bandwidth' parameter"),
         ({"bandwidth": -1.0}, "'bandwidth' parameter"),
@@ -578,6 +579,9 @@ def test_unsuitable_data(mlp, network, halves):
         layer_accuracies(network, X, y, X_test, y_test[:-1])
     with pytest.raises(ValueError, match="11 features"):
         layer_accuracies(network, X, y, X_test[:, :11], y_test)
+    for other in (np.where(y_test == y_test[0], 7, y_test), y_test.astype(str)):
+        with pytest.raises(ValueError, match="not among the estimator's classes"):
+            layer_accuracies(network, X, y, X_test, other)
 
 
 # --- scikit-learn's checks ------------------------------------------------------------

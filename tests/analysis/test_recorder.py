@@ -153,11 +153,27 @@ def test_regressors_and_frames(mlp, multiclass):
 
 
 @pytest.mark.parametrize(
-    "measures", ["dead_nodes", [], ["sparsity", "sparsity"], ["combined"], [3]]
+    "measures",
+    [
+        "dead_nodes",
+        [],
+        ["sparsity", "sparsity"],
+        ["combined"],
+        [3],
+        3,
+        None,
+        [["sparsity"]],
+    ],
 )
 def test_measures_are_names_that_exist(multiclass, measures):
     with pytest.raises(ValueError, match=r"measures=.*'layer_accuracy'"):
         AnalysisRecorder(*multiclass, measures=measures)
+
+
+def test_measures_may_be_any_strings_that_are_names(mlp, multiclass):
+    record = AnalysisRecorder(*multiclass, measures=np.array(["sparsity"]))
+    mlp(max_iter=1).set_callbacks(record).fit(*multiclass)
+    assert [type(name) for name in record.results_[0]] == [str, str]
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5, "1", True, None])
@@ -187,6 +203,8 @@ def unsuitable(X, y):
 )  # fmt: skip
 def test_samples_and_measures_that_do_not_suit(mlp, multiclass, recorder, case):
     X, y, options, params, message = unsuitable(*multiclass)[case]
+    # Whose arguments are meant: those of fit are called X and y too.
+    message = rf"AnalysisRecorder\((measures=.*|X, y)\): .*{message}"
     watch, record = recorder(), AnalysisRecorder(X, y, **options)
     cls = SparseMLPRegressor if params is None else SparseMLPClassifier
     model = mlp(cls, **params or {}).set_callbacks(watch, record)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp.analysis._distributions import STAGES, ActivationDistributions
+from sksparse_mlp.analysis._layers import layer_number
 from sksparse_mlp.analysis._plot._display import (
     MARKERS,
     Display,
@@ -154,11 +155,7 @@ class ActivationMediansDisplay(Display):
         if stage not in STAGES:
             raise ValueError(f"stage must be 'pre' or 'post', got {stage!r}.")
         medians = distributions.medians_[stage]
-        if layer not in range(1, len(medians) + 1):
-            raise ValueError(
-                f"layer={layer!r} does not exist; hidden layers are counted from 1 to "
-                f"{len(medians)}."
-            )
+        layer = layer_number(layer, len(medians))
         display = cls(
             medians=medians[layer - 1],
             classes=distributions.classes_,

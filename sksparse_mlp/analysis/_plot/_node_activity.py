@@ -1,13 +1,13 @@
 """How often nodes are on, for each class, as a heat map."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sksparse_mlp.analysis._activity import NodeActivity
+from sksparse_mlp.analysis._layers import layer_numbers
 from sksparse_mlp.analysis._plot._display import (
     Display,
     name_ticks,
@@ -206,11 +206,4 @@ def _numbers(layers: Any, n_layers: int) -> list[int]:
     """Numbers of the layers to draw."""
     if layers is None:
         return [index + 1 for index in spread(n_layers, MOST_LAYERS)]
-    numbers: list[Any] = [layers] if isinstance(layers, Integral) else list(layers)
-    exist = all(isinstance(k, Integral) and 1 <= int(k) <= n_layers for k in numbers)
-    if not numbers or not exist:
-        raise ValueError(
-            f"layers={layers!r} must be one or more numbers of hidden layers, counted from "
-            f"1; there are {n_layers}."
-        )
-    return numbers
+    return layer_numbers(layers, n_layers)

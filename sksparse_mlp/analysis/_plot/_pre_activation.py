@@ -5,7 +5,13 @@ from typing import Any, Self
 import numpy as np
 from sklearn.neighbors import KernelDensity
 
-from sksparse_mlp.analysis._layers import checked_data, fitted, groups
+from sksparse_mlp.analysis._layers import (
+    checked_data,
+    fitted,
+    groups,
+    layer_number,
+    node_number,
+)
 from sksparse_mlp.analysis._plot._display import (
     Display,
     draw_ridges,
@@ -136,7 +142,8 @@ class PreActivationDisplay(Display):
             If matplotlib is not installed, or the estimator not fitted.
         """
         estimator = fitted(estimator)
-        _check_exists(estimator, layer, node)
+        layer = layer_number(layer, len(estimator.coefs_) - 1)
+        node = node_number(node, layer, estimator.coefs_[layer - 1].shape[1])
         for name, value in {"bandwidth": bandwidth, "n_bins": n_bins}.items():
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
@@ -172,21 +179,6 @@ class PreActivationDisplay(Display):
         ax.set(
             xlabel=f"pre-activation of node {self.node}, hidden layer {self.layer}",
             ylabel="class (densities, scaled)",
-        )
-
-
-def _check_exists(estimator: BaseSparseMLP, layer: int, node: int) -> None:
-    n_hidden = len(estimator.coefs_) - 1
-    if layer not in range(1, n_hidden + 1):
-        raise ValueError(
-            f"layer={layer!r} does not exist; hidden layers are counted from 1 to "
-            f"{n_hidden}."
-        )
-    n_nodes = estimator.coefs_[layer - 1].shape[1]
-    if node not in range(n_nodes):
-        raise ValueError(
-            f"node={node!r} does not exist; the nodes of hidden layer {layer} are counted "
-            f"from 0 to {n_nodes - 1}."
         )
 
 
