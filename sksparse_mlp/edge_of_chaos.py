@@ -39,8 +39,7 @@ TOO_SPARSE = 0.9
 # The normal density is zero, in float64, beyond so many standard deviations.
 END = 40.0
 # Of the integral over correlations of pairs, and of the series where there are no kinks.
-PAIR_NODES, PAIR_WEIGHTS = np.polynomial.legendre.leggauss(200)
-N_TERMS = 1000
+N_NODES, N_TERMS = 200, 1000
 
 
 class Moments(NamedTuple):
@@ -130,7 +129,8 @@ class _PiecewiseLinear:
         mean = float((self.slopes * root) @ m1[:, 0] + self.intercepts @ m0[:, 0])
         slope = float(self.slopes @ m0[:, 0])
         end = np.arcsin(c)[:, np.newaxis]  # (n_c, n_nodes) below
-        angles, weights = end * (1 + PAIR_NODES) / 2, end * PAIR_WEIGHTS / 2
+        nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
+        angles, weights = end * (1 + nodes) / 2, end * weights / 2
         density = np.zeros_like(angles)
         for a, jump_a in zip(kinks, jumps, strict=True):
             for b, jump_b in zip(kinks, jumps, strict=True):

@@ -87,6 +87,8 @@ def _contestants(scripts, cache):
 def _run(code, cache):
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment = os.environ | threads | {"NUMBA_CACHE_DIR": cache}
+    # Installed packages have their bytecode: this one, where it lies, is to have it too.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", code]
     return float(subprocess.check_output(command, env=environment, text=True))
 
