@@ -17,7 +17,7 @@ Activations*, 2024.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from numbers import Real
 from typing import NamedTuple
 
@@ -38,8 +38,14 @@ ROUNDING = 1e-12
 TOO_SPARSE = 0.9
 # The normal density is zero, in float64, beyond so many standard deviations.
 END = 40.0
-# Of the integral over correlations of pairs, and of the series where there are no kinks.
-N_NODES, N_TERMS = 200, 1000
+# Of the series of pairs where there are no kinks.
+N_TERMS = 1000
+
+
+@cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the integral over correlations of pairs."""
+    return np.polynomial.legendre.leggauss(200)
 
 
 class Moments(NamedTuple):
@@ -129,7 +135,7 @@ class _PiecewiseLinear:
         mean = float((self.slopes * root) @ m1[:, 0] + self.intercepts @ m0[:, 0])
         slope = float(self.slopes @ m0[:, 0])
         end = np.arcsin(c)[:, np.newaxis]  # (n_c, n_nodes) below
-        nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
+        nodes, weights = _nodes()
         angles, weights = end * (1 + nodes) / 2, end * weights / 2
         density = np.zeros_like(angles)
         for a, jump_a in zip(kinks, jumps, strict=True):
