@@ -21,8 +21,16 @@ def measured(runs):
     return zhang.results_by_activation(runs, "cifar10", SLOPE, network, seeds)
 
 
+WITHOUT_DECAY = {"n_epochs": 80, "n_seeds": 1}
+
+
+def networks_without_decay(runs):
+    """Per activation, the results of the seeds without weight decay."""
+    return zhang.networks_without_decay(runs, "cifar10", SLOPE, NETWORK, **WITHOUT_DECAY)
+
+
 def run(runs):
-    results = measured(runs)
+    results, without = measured(runs), networks_without_decay(runs)
     zhang.plot_curves(results, runs.path(".png"), SLOPE)
     runs.finish(
         "CIFAR-10 (Zhang 2023, Tables 7.1 and 7.2)",
@@ -35,4 +43,5 @@ def run(runs):
         zhang.FLOW.format(n=zhang.N_OBSERVED),
         markdown(zhang.flow_table("cifar10", results)),
         *zhang.slopes_section("cifar10", SLOPE, results),
+        *zhang.without_decay(runs, "cifar10", SLOPE, without),
     )

@@ -15,7 +15,7 @@ DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 WIDTHS = {200: (2, 4, 6, 8), 800: (2, 4, 8)}
 SHOWN = ("relu", "logistic")
 RATE = {"relu": 1e-3, "logistic": 1e-3}
-N_SAMPLES, N_EPOCHS, N_SEEDS = 5_000, 4, 1
+N_SAMPLES, N_EPOCHS, N_SEEDS = 10_000, 8, 1
 
 
 def table(found):

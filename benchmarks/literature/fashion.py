@@ -48,39 +48,14 @@ def changed(runs):
     return pd.DataFrame(rows)
 
 
-# Of the networks without weight decay.
-N_EPOCHS, N_SEEDS = 15, 1
-WITHOUT = """\
-Without weight decay, which the document does not mention: {n} epochs, seeds: {seeds}.
-The document's accuracies are the best of its 500 epochs, ours of fewer."""
+WITHOUT_DECAY = {"n_epochs": 500, "n_seeds": 2}
 
 
 def networks_without_decay(runs):
     """Per activation, the results of the seeds without weight decay."""
-    n_epochs = runs.reduced("epochs without weight decay", document=500, here=N_EPOCHS)
-    n_seeds = runs.reduced("seeds without weight decay", document=3, here=N_SEEDS)
-    network = NETWORK | {"alpha": 0.0, "max_iter": runs.epochs(n_epochs)}
-    return zhang.results_by_activation(
-        runs, "fashion_mnist", SLOPE, network, range(n_seeds)
+    return zhang.networks_without_decay(
+        runs, "fashion_mnist", SLOPE, NETWORK, **WITHOUT_DECAY
     )
-
-
-def without_decay(runs):
-    """Table 7.1 of networks without weight decay, and their curves."""
-    results = networks_without_decay(runs)
-    if not results:
-        return []
-    zhang.plot_curves(results, runs.path("_without.png"), SLOPE)
-    return [
-        "## Without weight decay",
-        WITHOUT.format(n=runs.epochs(N_EPOCHS), seeds=N_SEEDS),
-        markdown(zhang.accuracy_table("fashion_mnist", results)),
-        markdown(zhang.flow_table("fashion_mnist", results)),
-        markdown(zhang.slopes_table("fashion_mnist", SLOPE, results))
-        if "GAReLU" in results
-        else "",
-        "![Accuracy and gradient flow without weight decay](fashion_without.png)",
-    ]
 
 
 def run(runs):
@@ -88,7 +63,7 @@ def run(runs):
     network = NETWORK | {"max_iter": runs.epochs(NETWORK["max_iter"])}
     runs.deviates("seeds", document=3, here=len(SEEDS))
     results = zhang.results_by_activation(runs, "fashion_mnist", SLOPE, network, SEEDS)
-    changes, without = changed(runs), without_decay(runs)
+    changes, without = changed(runs), networks_without_decay(runs)
     zhang.plot_curves(results, runs.path(".png"), SLOPE)
     runs.finish(
         "Fashion-MNIST (Zhang 2023, Tables 7.1 and 7.2)",
@@ -104,5 +79,5 @@ def run(runs):
         "## What the difference comes from",
         CHANGED,
         markdown(changes),
-        *without,
+        *zhang.without_decay(runs, "fashion_mnist", SLOPE, without),
     )

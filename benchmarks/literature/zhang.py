@@ -163,6 +163,36 @@ def results_by_activation(runs, data, slope, network, seeds=SEEDS):
     )
 
 
+WITHOUT = """\
+The document does not mention weight decay. {n} epochs, seeds: {seeds}; the rest as
+above."""
+
+
+def networks_without_decay(runs, data, slope, network, n_epochs, n_seeds):
+    """Per activation, the results of the seeds without weight decay."""
+    n_epochs = runs.reduced("epochs without weight decay", document=500, here=n_epochs)
+    n_seeds = runs.reduced("seeds without weight decay", document=3, here=n_seeds)
+    network = network | {"alpha": 0.0, "max_iter": runs.epochs(n_epochs)}
+    return results_by_activation(runs, data, slope, network, range(n_seeds))
+
+
+def without_decay(runs, data, slope, results):
+    """Tables 7.1 and 7.2 of networks without weight decay, and their curves."""
+    if not results:
+        return []
+    picture = runs.path("_without.png")
+    plot_curves(results, picture, slope)
+    first = next(iter(results.values()))
+    return [
+        "## Without weight decay",
+        WITHOUT.format(n=len(first[0]["accuracy"]), seeds=len(first)),
+        markdown(accuracy_table(data, results)),
+        markdown(flow_table(data, results)),
+        *slopes_section(data, slope, results)[-1:],
+        f"![Accuracy and gradient flow without weight decay]({picture.name})",
+    ]
+
+
 def accuracy_table(data, results):
     """Table 7.1: the best test accuracy of all epochs, and that of the last."""
     rows = []
