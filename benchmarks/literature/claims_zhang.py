@@ -35,7 +35,11 @@ def best_claim(data: str, title: str, results: dict) -> Claim:
         f"{ranked(own, 2)} (seeds: {seeds})",
         verdict(order_of(own) == order_of(printed), top),
         f"the first two are the document's; {own[first] - own[second]:.2f} points apart, "
-        f"the seeds of either by up to {spread(results[first], results[second]):.2f}"
+        + (
+            f"the seeds of either by up to {spread(results[first], results[second]):.2f}"
+            if seeds > 1
+            else "one seed"
+        )
         if top and order_of(own) != order_of(printed)
         else "-",
     )
