@@ -13,6 +13,13 @@ DENSE_OR_CSR: dict[str, Any] = {
     "order": "C",
 }
 
+# How scikit-learn's errors begin where a table is given as it is, and what helps.
+OF_TABLES = ("Input X contains NaN", "could not convert string")
+FOR_TABLES = (
+    "sksparse_mlp.make_tabular_pipeline takes tables with missing entries, text and "
+    "categories, and gives this estimator numbers."
+)
+
 
 def validated(estimator: Any, X: Any, *args: Any, **options: Any) -> Any:
     """As scikit-learn's `validate_data`, with the indices of sparse data checked too.
@@ -35,7 +42,41 @@ def validated(estimator: Any, X: Any, *args: Any, **options: Any) -> Any:
     if not args and options == {"reset": False} and _is_sound(estimator, X):
         return X
     targets = (sound(y, "y") for y in args)
-    return validate_data(estimator, sound(X, "X"), *targets, **options | DENSE_OR_CSR)
+    try:
+        return validate_data(estimator, sound(X, "X"), *targets, **options | DENSE_OR_CSR)
+    except ValueError as error:
+        if str(error).startswith(OF_TABLES):
+            first = str(error).splitlines()[0]
+            raise ValueError(f"{first.rstrip('.')}. {FOR_TABLES}") from error
+        raise
+
+
+def missing_labels(y: Any) -> str:
+    """Which labels are missing, in a sentence with what to do; empty if none is.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Missing are None, NaN and what pandas calls NA.
+    """
+    labels = np.asarray(y, dtype=object)
+    if labels.ndim != 1:
+        return ""
+    rows = [row for row, label in enumerate(labels) if _is_missing(label)]
+    if not rows:
+        return ""
+    return (
+        f"Input y contains NaN: {len(rows)} of {labels.size} labels are missing, first in "
+        f"row {rows[0]}. Leave these samples out, or give them a class of their own."
+    )
+
+
+def _is_missing(label: Any) -> bool:
+    # pandas' NA equals nothing, and says neither yes nor no to that.
+    is_number = isinstance(label, (float, np.floating))
+    return (
+        label is None or type(label).__name__ == "NAType" or (is_number and label != label)
+    )
 
 
 # Values of which a copy takes no time beside scikit-learn's checks.

@@ -16,15 +16,20 @@ NUMBER, CATEGORY, EMPTY = "number", "category", "empty"
 NUMERIC_OBJECTS = {
     *("integer", "floating", "mixed-integer-float", "decimal", "boolean"),
 }
+# Differences of such numbers and their means are finite.
+LARGEST = np.finfo(np.float64).max / 4
 TIME = "hold dates or times; turn them into numbers (year, month, weekday, seconds)"
 NO_TYPES = (
     ", which does not say which columns are numbers; make it a DataFrame whose columns "
     "have types of their own."
 )
+NOT_PLAIN = "are no plain numbers or texts; turn them into these"
 NESTED = "hold lists or other objects; give each of their entries a column"
 
 
-class TableColumns(TransformerMixin, BaseEstimator):
+class TableColumns(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Reads a table by its columns: numbers become float64, categories become text.
 
     Numbers are columns of numbers and booleans, whole or not, also of objects; all else
@@ -54,9 +59,19 @@ class TableColumns(TransformerMixin, BaseEstimator):
     n_features_in_: int
     feature_names_in_: np.ndarray
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        # The type of the frame is decided by what comes in.
-        super().__init_subclass__(auto_wrap_output_keys=None, **kwargs)
+    def set_output(self, *, transform: Any = None) -> Self:
+        """Change nothing: the library of the frame is that of what comes in.
+
+        Parameters
+        ----------
+        transform : str or None
+            Not looked at.
+
+        Returns
+        -------
+        self : TableColumns
+        """
+        return self
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -182,11 +197,12 @@ class _Column:
         return self._texts() if kind == CATEGORY else self._finite(self._numbers())
 
     def _finite(self, numbers: np.ndarray) -> np.ndarray:
-        infinite = np.isinf(numbers)
-        if infinite.any():
+        wrong = np.abs(numbers) > LARGEST
+        if wrong.any():
+            found = "infinite" if np.isinf(numbers).any() else f"beyond {LARGEST:.0e}"
             self.refuse(
-                f"are infinite in {int(infinite.sum())} rows, first in row "
-                f"{int(infinite.argmax())}; make these missing, or finite"
+                f"are {found} in {int(wrong.sum())} rows, first in row "
+                f"{int(wrong.argmax())}; make these missing, or smaller"
             )
         return numbers
 
@@ -197,6 +213,8 @@ class _Column:
     def _numbers(self) -> np.ndarray:
         try:
             return self._as_numbers()
+        except OverflowError:
+            self.refuse("are integers beyond the range of float64; give smaller ones")
         except (ValueError, TypeError) as error:
             self.refuse(f"were numbers in fit and are none now ({error}); give numbers")
 
@@ -228,7 +246,7 @@ class _PandasColumn(_Column):
         if dtype.kind in "mM" or type(dtype).__name__ in ("PeriodDtype", "DatetimeTZDtype"):
             self.refuse(TIME)
         if dtype.kind == "c" or type(dtype).__name__ == "IntervalDtype":
-            self.refuse("are no plain numbers or texts; turn them into these")
+            self.refuse(NOT_PLAIN)
         if data.isna().all():
             return EMPTY
         if types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype):
@@ -243,8 +261,11 @@ class _PandasColumn(_Column):
         if found in ("datetime", "datetime64", "date", "timedelta", "time", "period"):
             self.refuse(TIME)
         simple = (str, bytes, Number, np.generic)
-        if not all(isinstance(entry, simple) for entry in self.data.dropna()):
-            self.refuse(NESTED)
+        for entry in self.data.dropna():
+            if not isinstance(entry, simple):
+                self.refuse(NESTED)
+            if isinstance(entry, (complex, np.complexfloating)):
+                self.refuse(NOT_PLAIN)
         return CATEGORY
 
     def _as_numbers(self) -> np.ndarray:
@@ -392,10 +413,17 @@ def _array_of(X: Any) -> np.ndarray:
             f"X is a {type(X).__name__}, and must be a pandas or polars DataFrame or an "
             "array of numbers. Collect it, or give it to the estimator itself."
         )
-    if not hasattr(X, "dtype"):
+    if not isinstance(X, np.ndarray):
         X = _as_array(X)
     if X.dtype.kind in "OUSmM":
         raise ValueError(f"X is an array of dtype {X.dtype}{NO_TYPES}")
+    if X.dtype.kind == "c":
+        raise ValueError(
+            f"X is an array of dtype {X.dtype}; give real numbers, for instance X.real and "
+            "X.imag side by side."
+        )
+    if np.ma.isMaskedArray(X):
+        X = np.ma.filled(X.astype(np.float64), np.nan)
     array: np.ndarray = check_array(X, dtype=np.float64, ensure_all_finite=False)
     return array
 

@@ -51,8 +51,12 @@ def missing_columns(X: Any) -> list[int]:
 
 
 def as_float32(X: Any) -> Any:
-    """The same array or matrix of dtype float32."""
-    return X.astype(np.float32)
+    """The same array, matrix or frame of dtype float32."""
+    if hasattr(X, "astype"):
+        return X.astype(np.float32)
+    from polars import Float32
+
+    return X.cast(Float32)
 
 
 def _dtypes(X: Any) -> list[str]:
@@ -156,16 +160,17 @@ def make_tabular_pipeline(estimator: Any = None, *, numeric: str = "scale") -> P
     categories = OneHotEncoder(
         handle_unknown="infrequent_if_exist", min_frequency=MIN_FREQUENCY, dtype=np.float32
     )
+    # scikit-learn's global setting of frames as output knows no sparse ones.
     columns = ColumnTransformer(
         [
             *((name, make(), number_columns) for name, make in NUMERIC[numeric].items()),
             ("missing", MissingIndicator(features="all"), missing_columns),
             ("category", categories, category_columns),
         ]
-    )
+    ).set_output(transform="default")
     narrow = FunctionTransformer(
         as_float32, accept_sparse=True, feature_names_out="one-to-one"
-    )
+    ).set_output(transform="default")
     if estimator is None or isinstance(estimator, str):
         estimator = DEFAULTS[estimator or "classifier"]()
     return Pipeline(

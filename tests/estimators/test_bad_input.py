@@ -516,8 +516,8 @@ def test_failed_first_partial_fit_does_not_bind(mlp, multiclass, refused):
 
 def test_labels_of_several_kinds_are_refused(mlp, binary, refused):
     X, y = binary
-    labels = np.where(y == 0, None, "a")
-    refused(mlp().fit, X, labels, match="NoneType and str")
+    labels = np.array([1 if label == 0 else "a" for label in y], dtype=object)
+    refused(mlp().fit, X, labels, match="int and str")
 
 
 def test_batch_norm_needs_more_than_one_sample(mlp, binary, refused):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -313,6 +314,10 @@ BAD_COLUMNS = {
     "list": ([[1, 2]] * N, "'when' hold lists or other objects; give each"),
     "dict": ([{"a": 1}] * N, "'when' hold lists or other objects"),
     "infinite": ([1.0] * (N - 1) + [np.inf], f"'when' are infinite in 1 rows, .* {N - 1};"),
+    "nearly": (
+        [1.7e308, -1.7e308] * (N // 2),
+        r"'when' are beyond 4e\+307 in 60 rows, .* 0;",
+    ),
 }
 
 
@@ -328,6 +333,8 @@ BAD_PANDAS = {
     "period": pd.period_range("2020", periods=N, freq="D"),
     "interval": pd.interval_range(0, N),
     "complex": np.full(N, 1j),
+    "complex objects": pd.Series([1j, 2.0] * (N // 2), dtype=object),
+    "huge integers": [10**400] * N,
     "array": [np.arange(3)] * N,
 }
 
@@ -386,6 +393,8 @@ NO_TABLES = {
     "texts": (np.full((N, 2), "a"), ValueError, "make it a DataFrame"),
     "ragged": ([[1.0, 2.0], [3.0]] * 30, ValueError, "X is a list, which .* make it a Da"),
     "mixed": ([["a", 2.0]] * N, ValueError, "X is a list, which .* make it a DataFrame"),
+    "complex": (np.full((N, 2), 1j), ValueError, "complex128; give real numbers"),
+    "series": (pl.Series([1.0] * N), ValueError, "Expected 2D array"),
     "dict": ({"a": [1] * N}, ValueError, "X is a dict, which .* make it a DataFrame"),
     "no columns": (pd.DataFrame(index=range(N)), ValueError, "60 rows .* and 0 columns"),
     "no rows": (pd.DataFrame({"a": []}), ValueError, r"0 rows \(n_samples\)"),
@@ -403,6 +412,33 @@ def test_what_is_no_table_is_refused(X, error, message):
 def test_unknown_choices_are_refused(given):
     with pytest.raises(ValueError, match=f"'{next(iter(given))}' parameter of make_tab"):
         make_tabular_pipeline(**given)
+
+
+LABELS = {
+    "None": ["yes", None, "no"] * (N // 3),
+    "NaN": np.array(["yes", np.nan, "no"] * (N // 3), dtype=object),
+    "numbers": pd.Series([1, None, 0] * (N // 3), dtype="Int64"),
+    "string": pd.Series(["yes", None, "no"] * (N // 3), dtype="string"),
+    "category": pd.Series(["yes", None, "no"] * (N // 3), dtype="category"),
+    "polars": pl.Series(["yes", None, "no"] * (N // 3)),
+}
+
+
+@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
+def test_missing_labels_are_counted(y):
+    match = "y contains NaN: 20 of 60 labels are missing, first in row 1. Leave these samp"
+    with pytest.raises(ValueError, match=match):
+        pipeline().fit(pd.DataFrame(columns()), y)
+
+
+GIVEN = {"missing": {"x": [None, *range(N - 1)]}, "text": {"x": ["a", "b"] * (N // 2)}}
+
+
+@by_library
+@pytest.mark.parametrize("column", GIVEN.values(), ids=GIVEN)
+def test_networks_say_what_takes_tables(make, column):
+    with pytest.raises(ValueError, match="make_tabular_pipeline takes tables with missing"):
+        network().fit(make(column), labels())
 
 
 # --- in the company of scikit-learn ---------------------------------------------------
@@ -455,6 +491,39 @@ def test_skrubs_pipeline_takes_our_estimators(estimator):
     model = skrub.tabular_pipeline(ours).fit(table, labels())
     assert model.predict_proba(table).shape == (N, 2)
     assert cross_val_score(model, table, labels(), cv=3).shape == (3,)
+
+
+@by_library
+@by_numeric
+@pytest.mark.parametrize("frames", LIBRARIES)
+def test_frames_as_output_of_all_of_scikit_learn_change_nothing(make, numeric, frames):
+    table = make(columns())
+    wanted = pipeline(numeric).fit(table, labels()).predict_proba(table)
+    with config_context(transform_output=frames):
+        model = clone(pipeline(numeric)).fit(table, labels())
+        np.testing.assert_array_equal(model.predict_proba(table), wanted)
+
+
+@by_library
+@pytest.mark.parametrize("frames", LIBRARIES)
+def test_frames_with_names_where_they_are_asked_for(make, frames):
+    table = make(columns())
+    model = pipeline().set_params(columns__category__sparse_output=False)
+    model.set_output(transform=frames).fit(table, labels())
+    made = model[:-1].transform(table)
+    assert isinstance(made, LIBRARIES[frames])
+    assert list(made.columns) == model[:-1].get_feature_names_out().tolist()
+    assert {str(dtype).lower() for dtype in made.dtypes} == {"float32"}
+    values, _ = encoded(table)
+    np.testing.assert_array_equal(made.to_numpy(), values)
+
+
+def test_masked_entries_are_missing():
+    numbers = np.random.default_rng(0).normal(size=(N, 2))
+    masked = np.ma.masked_less(numbers, 0)
+    np.testing.assert_array_equal(
+        encoded(masked)[0], encoded(np.where(numbers < 0, np.nan, numbers))[0]
+    )
 
 
 def test_table_columns_has_no_parameters():
