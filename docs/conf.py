@@ -77,10 +77,11 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
     "header_links_before_dropdown": 8,
-    # Wide tables take the place of a page's own contents.
+    # Wide tables, and the lines of programs, take the place of a page's own contents.
     "secondary_sidebar_items": {
         "**": ["page-toc"],
         **{page: [] for page in ("defaults", "out_of_the_box", "settings")},
+        "gallery/plot_*": [],
         **{f"literature/{path.stem}": [] for path in literature.RESULTS.glob("*.md")},
     },
 }

@@ -137,3 +137,11 @@ def test_every_page_of_results_is_taken_over(tmp_path):
         "](/literature/selection.md)"
         in (tmp_path / "literature/recommended.md").read_text()
     )
+
+
+def test_readme_leads_to_every_page_of_results():
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    pages = program("literature").RESULTS.glob("*.md")
+    assert [
+        page.name for page in pages if f"literature/results/{page.name})" not in readme
+    ] == []

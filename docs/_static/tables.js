@@ -7,13 +7,18 @@
   const isTall = (table) =>
     window.innerWidth < 600 && [...table.rows].some((row) => row.offsetHeight > 160);
 
-  // Long names may break between their words.
-  const breakNames = (cell) => {
-    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
-    const found = [];
-    while (texts.nextNode()) found.push(texts.currentNode);
-    for (const text of found) {
-      text.data = text.data.replace(/[a-z0-9](?=[A-Z])|[_/=(](?=\w)|[.](?=[a-z])/g, "$&\u200b");
+  // Names may break between their words where columns are narrow.
+  const breakNames = (table, mayBreak) => {
+    for (const cell of table.querySelectorAll("th, td")) {
+      const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+      const found = [];
+      while (texts.nextNode()) found.push(texts.currentNode);
+      for (const text of found) {
+        const plain = text.data.replaceAll("\u200b", "");
+        text.data = mayBreak
+          ? plain.replace(/[a-z0-9](?=[A-Z])|[_/=(](?=\w)|[.](?=[a-z])/g, "$&\u200b")
+          : plain;
+      }
     }
   };
 
@@ -23,7 +28,7 @@
       for (const row of body.rows) {
         [...row.cells].forEach((cell, k) => {
           cell.classList.toggle("long", cell.textContent.length > 32);
-          cell.dataset.column = names[k] ? names[k].textContent.replaceAll("\u200b", "") : "";
+          cell.dataset.column = names[k] ? names[k].textContent : "";
         });
       }
     }
@@ -31,13 +36,12 @@
 
   const arrange = (table) => {
     table.classList.remove("compact", "listed");
+    breakNames(table, false);
     if (fits(table) && !isTall(table)) return;
-    if (!table.dataset.broken) {
-      table.dataset.broken = "yes";
-      table.querySelectorAll("th, td").forEach(breakNames);
-    }
+    breakNames(table, true);
     table.classList.add("compact");
     if ((fits(table) && !isTall(table)) || !table.tHead) return;
+    breakNames(table, false);
     label(table);
     table.classList.replace("compact", "listed");
   };
