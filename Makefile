@@ -57,7 +57,7 @@ test-sklearn-%: dist
 		"scikit-learn~=$*.0" "pytest>=8,<9" "pytest-xdist>=3.6.1" "pandas>=2.2.2" \
 		"polars>=1.20" "hypothesis>=6.100"
 	cd $(VENV)-sklearn-$* && $(abspath $(VENV)-sklearn-$*/bin/python) -I $(abspath tests/smoke.py)
-	NUMBA_CACHE_DIR=$(abspath $(VENV)-sklearn-$*)/compiled $(VENV)-sklearn-$*/bin/python \
+	NUMBA_CACHE_DIR=$(abspath $(VENV))-sklearn-compiled $(VENV)-sklearn-$*/bin/python \
 		$(PYTEST) tests/test_sklearn.py tests/estimators/test_estimator_checks.py \
 		tests/estimators/test_tabular.py
 
