@@ -491,7 +491,7 @@ def test_raw_scores(mlp, request, data):
     model = mlp().fit(X, y)
     register_converters()
     options = {"zipmap": False, "raw_scores": True}
-    outputs = run(skl2onnx.to_onnx(model, X[:1], options=options), X)
+    outputs = run(skl2onnx.to_onnx(model, X[:1], options=options, target_opset=18), X)
     scores = model.decision_function(X)
     if data == "binary":
         scores = np.column_stack([-scores, scores])

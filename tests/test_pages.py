@@ -97,6 +97,8 @@ def test_programs_run_and_print_what_is_shown(folder, path):
         pytest.importorskip("skl2onnx")
         pytest.importorskip("skops")
     text = local(path.read_text("utf-8"))
+    if "set_callbacks" in text:
+        pytest.importorskip("sklearn.callback")
     newcomer = outputs.Newcomer(given() | more(path.name))
     checked = 0
     for match in outputs.BLOCK.finditer(text):

@@ -244,9 +244,10 @@ def package_in(folder, kind):
 def test_the_package_works_where_nothing_can_be_written(kind, tmp_path):
     limit = ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh"] if "small" in kind else []
     home = str(tmp_path) if limit else "/proc/none"
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     run = subprocess.run(
         [*without_rights(), *limit, sys.executable, "-c", PROGRAM],
-        env=os.environ | {"HOME": home, "PYTHONPATH": str(package_in(tmp_path, kind))},
+        env=environment | {"HOME": home, "PYTHONPATH": str(package_in(tmp_path, kind))},
         cwd="/",
         capture_output=True,
         text=True,

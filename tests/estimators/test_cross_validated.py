@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.callback import ProgressBar
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.model_selection import GroupKFold, ShuffleSplit
@@ -219,6 +218,7 @@ def test_training_ends_when_the_score_no_longer_improves():
 
 
 def test_members_are_networks_that_were_trained_alone():
+    pytest.importorskip("sklearn.callback")
     X, y = digits()
     train = np.arange(100, len(X))
     splits = [(train, np.arange(100)), (np.arange(200), np.arange(200, 300))]
@@ -368,6 +368,8 @@ def test_pickles_and_clones(case):
 
 
 def test_callbacks_see_every_verdict_and_may_stop():
+    callback = pytest.importorskip("sklearn.callback")
+
     class Count:
         n = 0
 
@@ -382,7 +384,7 @@ def test_callbacks_see_every_verdict_and_may_stop():
     X, y = digits()
     clf = classifier().set_callbacks(count).fit(X, y)
     assert count.n == len(clf.history_) == 3
-    classifier().set_callbacks(ProgressBar()).fit(X, y)
+    classifier().set_callbacks(callback.ProgressBar()).fit(X, y)
 
 
 def test_an_error_leaves_the_estimator_as_it_was(case):
