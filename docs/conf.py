@@ -81,7 +81,10 @@ html_theme_options = {
     "secondary_sidebar_items": {
         "**": ["page-toc"],
         **{page: [] for page in ("defaults", "out_of_the_box", "settings")},
-        "gallery/plot_*": [],
+        **{
+            f"gallery/{path.stem}": []
+            for path in (FOLDER.parent / "examples").glob("plot_*.py")
+        },
         **{f"literature/{path.stem}": [] for path in literature.RESULTS.glob("*.md")},
     },
 }
