@@ -165,11 +165,11 @@ def zhang_claims() -> Iterator[Claim]:
     yield best_claim("madelon", "Madelon", on_madelon)
     yield best_claim("fashion_mnist", "Fashion-MNIST", on_fashion)
     yield best_claim("cifar10", f"CIFAR-10, {cifar.N_EPOCHS} epochs", on_cifar)
-    for page, data, title in (
-        (fashion, "fashion_mnist", "Fashion-MNIST"),
-        (cifar, "cifar10", "CIFAR-10"),
+    for page, name, data, title in (
+        (fashion, "fashion", "fashion_mnist", "Fashion-MNIST"),
+        (cifar, "cifar", "cifar10", "CIFAR-10"),
     ):
-        results = page.networks_without_decay(kept(page.__name__.rpartition(".")[2]))
+        results = page.networks_without_decay(kept(name))
         n_epochs = page.WITHOUT_DECAY["n_epochs"]
         yield best_claim(data, f"{title}, no weight decay, {n_epochs} epochs", results)
     yield flow_claim("madelon", "Madelon", on_madelon)

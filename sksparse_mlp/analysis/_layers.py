@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from sksparse_mlp._sklearn import BaseEstimator
-from sksparse_mlp.estimators._input import validated
+from sksparse_mlp.estimators._input import missing_labels_told, validated
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 
 
@@ -128,15 +128,16 @@ def known_codes(estimator: BaseSparseMLP, X: Any, y: Any) -> np.ndarray:
     """As `class_codes`, of samples that need not have every class."""
     check_single_labels(estimator)
     classes = estimator.classes_
-    y = column_or_1d(y, warn=True)
-    check_consistent_length(X, y)
-    check_classification_targets(y)
-    unknown = np.setdiff1d(y, classes)
-    if unknown.size:
-        raise ValueError(
-            f"y has labels {unknown.tolist()} that are not among the estimator's classes "
-            f"{classes.tolist()}."
-        )
+    with missing_labels_told(y):
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        check_classification_targets(y)
+        unknown = np.setdiff1d(y, classes)
+        if unknown.size:
+            raise ValueError(
+                f"y has labels {unknown.tolist()} that are not among the estimator's "
+                f"classes {classes.tolist()}."
+            )
     codes: np.ndarray = estimator._codes(y)
     return codes
 

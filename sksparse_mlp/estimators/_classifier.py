@@ -21,7 +21,7 @@ from sksparse_mlp.core.losses import (
 )
 from sksparse_mlp.core.samples import Samples
 from sksparse_mlp.estimators._docstrings import with_shared_sections
-from sksparse_mlp.estimators._input import in_reach, missing_labels, validated
+from sksparse_mlp.estimators._input import in_reach, missing_labels_told, validated
 from sksparse_mlp.estimators._mlp import BaseSparseMLP
 from sksparse_mlp.estimators._predictor import ClassPredictor, decoded
 from sksparse_mlp.estimators._stand_ins import ClassPredictions
@@ -350,26 +350,20 @@ class SparseMLPClassifier(ClassifierMixin, BaseSparseMLP):
         return f"classes_ has {len(self.classes_)} labels"
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        try:
-            return self._checked(X, y, reset=reset)
-        except (TypeError, ValueError) as error:
-            if told := missing_labels(y):
-                raise ValueError(told) from error
-            raise
-
-    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        multilabel = is_multilabel(y)
-        X, y = validated(self, X, y, reset=reset, multi_output=multilabel)
-        if multilabel:
-            return X, _indicators(y)
-        try:
-            check_classification_targets(y)
-        except TypeError as error:
-            kinds = sorted({type(label).__name__ for label in y})
-            raise ValueError(
-                f"Labels must all be strings or all be numbers, got {' and '.join(kinds)}."
-            ) from error
-        return X, y
+        with missing_labels_told(y):
+            multilabel = is_multilabel(y)
+            X, y = validated(self, X, y, reset=reset, multi_output=multilabel)
+            if multilabel:
+                return X, _indicators(y)
+            try:
+                check_classification_targets(y)
+            except TypeError as error:
+                kinds = sorted({type(label).__name__ for label in y})
+                raise ValueError(
+                    "Labels must all be strings or all be numbers, got "
+                    f"{' and '.join(kinds)}."
+                ) from error
+            return X, y
 
     def _take_targets(self, y: Any, weights: np.ndarray, *, continued: bool) -> None:
         """Set the classes of fit, with warm_start those of the previous fit."""

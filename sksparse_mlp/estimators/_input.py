@@ -1,5 +1,7 @@
 """What comes from outside, before anything is computed with it: data and sample weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,9 +47,29 @@ def validated(estimator: Any, X: Any, *args: Any, **options: Any) -> Any:
     try:
         return validate_data(estimator, sound(X, "X"), *targets, **options | DENSE_OR_CSR)
     except ValueError as error:
-        if str(error).startswith(OF_TABLES):
+        if str(error).startswith(OF_TABLES) and not _is_numeric(X):
             first = str(error).splitlines()[0]
             raise ValueError(f"{first.rstrip('.')}. {FOR_TABLES}") from error
+        raise
+
+
+def _is_numeric(X: Any) -> bool:
+    """Whether all of X are finite or infinite numbers: then an error is about y."""
+    values = X.data if sparse.issparse(X) else X
+    try:
+        return not np.isnan(np.asarray(values, dtype=np.float64)).any()
+    except (TypeError, ValueError):
+        return False
+
+
+@contextmanager
+def missing_labels_told(y: Any) -> Iterator[None]:
+    """Let an error over labels say which are missing, where that is its cause."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if told := missing_labels(y):
+            raise ValueError(told) from error
         raise
 
 

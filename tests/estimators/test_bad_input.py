@@ -10,8 +10,13 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sksparse_mlp import SparseMLPClassifier
+from sksparse_mlp import (
+    SparseMLPClassifier,
+    SparseMLPClassifierCV,
+    SparseMLPRegressor,
+)
 from sksparse_mlp.activations import ACTIVATIONS, LeakyReLU
+from sksparse_mlp.analysis import LayerClassifier, NodeActivity
 from sksparse_mlp.core import workers
 from sksparse_mlp.core.layer import required_bytes
 from sksparse_mlp.core.learning_rates import LEARNING_RATES
@@ -41,6 +46,38 @@ def refused(monkeypatch):
 
 def test_training_is_noticed(mlp, binary, monkeypatch, refused):
     refused(mlp().fit, *binary, match="training has started", error=AssertionError)
+
+
+# --- labels ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", [None, np.nan], ids=["None", "nan"])
+def test_missing_labels_are_told_by_whatever_takes_labels(mlp, binary, missing, refused):
+    X, y = binary
+    given = y.astype(object)
+    given[7] = missing
+    fitted = mlp(max_iter=1).fit(X, y)
+    taking = {
+        "fit": mlp().fit,
+        "partial_fit": lambda X, y: mlp().partial_fit(X, y, classes=[0, 1]),
+        "y_val": lambda X_val, y_val: mlp(early_stopping=True).fit(
+            X, y, X_val=X_val, y_val=y_val
+        ),
+        "ensemble": SparseMLPClassifierCV().fit,
+        "activity": NodeActivity(fitted).fit,
+        "layer": LayerClassifier(fitted, layer=1).fit,
+    }
+    for method in taking.values():
+        refused(method, X, given, match="labels are missing, first in row 7")
+
+
+def test_text_as_targets_is_no_table(binary):
+    X, y = binary
+    text = np.where(y == 0, "a", "b").astype(object)
+    for given in (X, sparse.csr_array(X)):
+        with pytest.raises(ValueError, match="could not convert") as told:
+            SparseMLPRegressor().fit(given, text)
+        assert "pipeline" not in str(told.value)
 
 
 # --- parameters -----------------------------------------------------------------------

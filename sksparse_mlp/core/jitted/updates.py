@@ -164,6 +164,14 @@ def _share(n_items, rank, n_threads):
 
 
 @inner
+def _fill_squares(table, plan, squares, like):
+    """Sums of the squared weights of a thread's share of the layers."""
+    for depth in range(plan.rank, table.size, plan.n_threads):
+        weights = array_at(table[depth].weights, table[depth].n_connections, like)
+        squares[depth] = sum_of_squares(weights)
+
+
+@inner
 def _fill_inputs(layer, plan, rows, width, like, index):
     start, stop = _share(width, plan.rank, plan.n_threads)
     x = rows_at(layer.x, layer.n_in, width, like)
@@ -507,9 +515,8 @@ def update(
         size, scale = chunk.size, 1.0 / (chunk.size * plan.mean_weight)
         skips = None if skip_rates is None else skip_rates[k]
         width = -(-size // lanes_of(like)) * lanes_of(like)
-        for depth in range(rank, depths if plan.alpha != 0 else 0, plan.n_threads):
-            weights = array_at(table[depth].weights, table[depth].n_connections, like)
-            squares[depth] = sum_of_squares(weights)
+        if plan.alpha != 0:
+            _fill_squares(table, plan, squares, like)
         _fill_inputs(table[0], plan, chunk, width, like, index)
         meet(counters, plan.n_threads)
         for depth in range(depths):
