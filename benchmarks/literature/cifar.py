@@ -21,7 +21,7 @@ def measured(runs):
     return zhang.results_by_activation(runs, "cifar10", SLOPE, network, seeds)
 
 
-WITHOUT_DECAY = {"n_epochs": 80, "n_seeds": 1}
+WITHOUT_DECAY = {"n_epochs": 500, "n_seeds": 1}
 
 
 def networks_without_decay(runs):

@@ -121,7 +121,7 @@ def sign_reason() -> str:
 def density_claim() -> Iterator[Claim]:
     runs = kept("densities")
     found = runs.cells(zhang.train, densities.grid_of(madelon.NETWORK, zhang.SEEDS))
-    table = densities.verdicts(found)
+    table = densities.verdicts(found, madelon.NETWORK["max_iter"])
     columns = {
         "both alternating activations are ahead": "both alternating ahead of the other two",
         "Leaky ReLU is last": "LeakyReLU is last",

@@ -13,7 +13,7 @@ from benchmarks.tables import markdown
 from sksparse_mlp.analysis import ActivationDistributions, NodeActivity
 
 WIDTH, DEPTHS = 200, (4, 8)
-N_SAMPLES, N_EPOCHS, N_SEEDS, N_RATE_EPOCHS = 20_000, 20, 3, 2
+N_SAMPLES, N_EPOCHS, N_SEEDS, N_RATE_EPOCHS = 20_000, 300, 1, 10
 # Nodes of the heat maps, and the network that they show.
 N_SHOWN, SHOWN = 40, 4
 STATES = ("untrained", "trained")

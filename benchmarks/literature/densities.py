@@ -42,10 +42,9 @@ def grid_of(network, seeds):
     }
 
 
-def curves_of(results):
+def curves_of(results, n_epochs):
     """Test accuracies in %, (n_seeds, n_epochs); NaN after a run has diverged."""
-    longest = max(len(result["accuracy"]) for result in results)
-    curves = np.full((len(results), longest), np.nan)
+    curves = np.full((len(results), n_epochs), np.nan)
     for curve, result in zip(curves, results, strict=True):
         curve[: len(result["accuracy"])] = result["accuracy"]
     return curves
@@ -56,12 +55,12 @@ def last(curves):
     return [curve[np.isfinite(curve)][-1] for curve in curves]
 
 
-def row(cell, results):
+def row(cell, results, n_epochs):
     epsilon, name = cell
-    curves = curves_of(results)
+    curves = curves_of(results, n_epochs)
     best = np.nanmax(curves, axis=1)
     error = standard_error(best)
-    n_cut = sum(len(r["accuracy"]) < curves.shape[1] for r in results)
+    n_cut = sum(len(r["accuracy"]) < n_epochs for r in results)
     return {
         "epsilon": str(epsilon),
         "activation": name,
@@ -74,10 +73,10 @@ def row(cell, results):
     }
 
 
-def verdicts(found):
+def verdicts(found, n_epochs):
     """The document's statements, and what is measured."""
     best = {
-        cell: np.nanmax(curves_of(results), axis=1).mean()
+        cell: np.nanmax(curves_of(results, n_epochs), axis=1).mean()
         for cell, results in found.items()
     }
     rows = []
@@ -97,24 +96,24 @@ def verdicts(found):
                 if {*order[:2]} == {"GAReLU", "AllReLU"}
                 else "no",
                 "LeakyReLU is last": "yes" if order[-1] == "LeakyReLU" else "no",
-                "LeakyReLU explodes": explodes(found.get((epsilon, "LeakyReLU"))),
+                "LeakyReLU explodes": explodes(found.get((epsilon, "LeakyReLU")), n_epochs),
             }
         )
     return pd.DataFrame(rows)
 
 
-def explodes(results):
+def explodes(results, n_epochs):
     """In how many of the runs the accuracy falls away, or weights are no longer finite."""
     if results is None:
         return "-"
-    curves = curves_of(results)
+    curves = curves_of(results, n_epochs)
     fallen = np.nanmax(curves, axis=1) - last(curves) >= FALL
     cut = ~np.isfinite(curves[:, -1])
     near_chance = np.array(last(curves)) < NEAR_CHANCE
     return f"{np.sum(cut | (fallen & near_chance))} of {len(results)}"
 
 
-def plot(found, path):
+def plot(found, path, n_epochs):
     """A panel per epsilon, means of the seeds and of 10 epochs."""
     figure, axes = plt.subplots(
         2, 2, figsize=(8, 6), layout="constrained", sharey=True, sharex=True
@@ -122,7 +121,7 @@ def plot(found, path):
     for epsilon, ax in zip(EPSILONS, axes.flat, strict=True):
         for name, style in zip(ACTIVATIONS, zhang.LINES, strict=True):
             if (epsilon, name) in found:
-                mean = np.nanmean(curves_of(found[epsilon, name]), axis=0)
+                mean = np.nanmean(curves_of(found[epsilon, name], n_epochs), axis=0)
                 ax.plot(zhang.smooth(mean), style, label=name)
         ax.set_title(f"epsilon {epsilon}")
     axes[0, 0].legend()
@@ -149,7 +148,7 @@ def changed(runs, network):
     }
     rows = []
     for name, results in runs.cells(zhang.train, grid).items():
-        curves = curves_of(results)
+        curves = curves_of(results, network["max_iter"])
         rows.append(
             {
                 "protocol": name,
@@ -158,7 +157,7 @@ def changed(runs, network):
                 "epochs until not finite": str(len(results[0]["accuracy"]))
                 if len(results[0]["accuracy"]) < network["max_iter"]
                 else "-",
-                "explodes": explodes(results),
+                "explodes": explodes(results, network["max_iter"]),
             }
         )
     return pd.DataFrame(rows)
@@ -181,16 +180,16 @@ def run(runs):
     found = runs.cells(zhang.train, grid_of(network, runs.some(seeds)))
     rows_changed = changed(runs, network)
     if found:
-        plot(found, runs.path(".png"))
+        plot(found, runs.path(".png"), n_epochs)
     runs.finish(
         "Madelon by density (Zhang 2023, Experiment 2, Figure 7.2)",
         TEXT.format(slope=SLOPE, n=n_epochs, fall=FALL, chance=NEAR_CHANCE),
         zhang.PROTOCOL.format(alpha=network["alpha"]),
         "## What the document says of it",
-        markdown(verdicts(found)),
+        markdown(verdicts(found, n_epochs)),
         CHANGED,
         markdown(rows_changed),
         "## Accuracies",
-        markdown(pd.DataFrame([row(*item) for item in found.items()])),
+        markdown(pd.DataFrame([row(*item, n_epochs) for item in found.items()])),
         "![Accuracy by epoch](densities.png)",
     )

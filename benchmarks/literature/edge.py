@@ -35,7 +35,15 @@ DEPTH, RATE = 30, 1e-3
 N_TRAIN, N_EPOCHS, N_SEEDS = 5_000, 6, 3
 # Depth 100: by layers, activations, training samples and epochs.
 DEEP_PLAN = {
-    "full": ([CST(threshold=0.25, clip=2.0), ReLUTau(threshold=1.0)], 10_000, 4),
+    "full": (
+        [
+            CST(threshold=0.25, clip=2.0),
+            CST(threshold=0.25, clip=1.0),
+            ReLUTau(threshold=1.0),
+        ],
+        20_000,
+        4,
+    ),
     "sparse": (
         [
             CST(threshold=0.25, clip=2.0),

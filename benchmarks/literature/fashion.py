@@ -48,7 +48,7 @@ def changed(runs):
     return pd.DataFrame(rows)
 
 
-WITHOUT_DECAY = {"n_epochs": 500, "n_seeds": 2}
+WITHOUT_DECAY = {"n_epochs": 500, "n_seeds": 3}
 
 
 def networks_without_decay(runs):

@@ -9,7 +9,7 @@ from benchmarks.accuracy import TestAccuracy
 from benchmarks.data import load
 from benchmarks.literature.nodes import FULL, best_epoch
 from sksparse_mlp import SparseMLPClassifier
-from sksparse_mlp.core.training import Training
+from sksparse_mlp.core.network import Network
 
 KINDS = {
     "relu": {"activation": "relu"},
@@ -32,17 +32,19 @@ def samples(data: str, n_samples: int):
 
 
 def biases_in_the_first_layer(stack: ExitStack) -> None:
-    """Let the biases of all layers but the first stay at zero."""
-    step = Training._step_layers
+    """Let the biases of all layers but the first stay at zero.
 
-    def step_without(training, batch, rate, scale, member):
-        step(training, batch, rate, scale, member)
-        for layer in training.network.layers[1:]:
-            layer.bias[:] = 0
+    Adam does not move what has an infinite second moment.
+    """
+    add_slots = Network.add_slots
 
-    # The compiled loop over batches has its own steps.
-    stack.enter_context(mock.patch.object(Training, "_program", return_value=None))
-    stack.enter_context(mock.patch.object(Training, "_step_layers", step_without))
+    def add_slots_that_hold(network, n_slots):
+        add_slots(network, n_slots)
+        for layer in network.layers[1:]:
+            _, (_, second_moment_of_biases) = layer.slots
+            second_moment_of_biases[:] = np.inf
+
+    stack.enter_context(mock.patch.object(Network, "add_slots", add_slots_that_hold))
 
 
 def network(hidden, kind, rate, seed, n_epochs, **more):

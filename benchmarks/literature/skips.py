@@ -17,7 +17,7 @@ from sksparse_mlp.topology import LiSET, RandomGrowth
 GAMMAS = liset.ALL_GAMMAS
 SIDE, N_STRENGTH_EPOCHS, N_STRENGTH_SAMPLES = 28, 4, 10_000
 DATA = ("mnist", 4.5)
-N_SAMPLES, N_EPOCHS = 50_000, 25
+N_SAMPLES, N_EPOCHS, N_SEEDS = 50_000, 250, 3
 RULES = {
     "SET": RandomGrowth(liset.SCALE),
     "LiSET, gamma -24": LiSET(gamma=-24.0, scale=liset.SCALE),
@@ -201,7 +201,7 @@ def measured(runs):
     runs.deviates("samples for the images", document=50_000, here=N_STRENGTH_SAMPLES)
     n_epochs = runs.reduced("epochs with 50,000 samples", document=250, here=N_EPOCHS)
     n_place = runs.reduced("epochs on ISOLET", document=250, here=N_PLACE_EPOCHS)
-    seeds = range(runs.reduced("seeds with 50,000 samples", document=3, here=1))
+    seeds = range(runs.reduced("seeds with 50,000 samples", document=3, here=N_SEEDS))
     places = runs.by_seed(
         place,
         {k: {"layers": v, "n_epochs": runs.epochs(n_place)} for k, v in PLACES.items()},
