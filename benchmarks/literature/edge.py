@@ -33,6 +33,16 @@ GRID = [
 ]
 DEPTH, RATE = 30, 1e-3
 N_TRAIN, N_EPOCHS, N_SEEDS = 5_000, 6, 3
+# Those that stay low there: with a lower rate, and for longer.
+LOW = [
+    CST(threshold=0.5, clip=0.5),
+    CST(threshold=1.0, clip=0.5),
+    CST(threshold=1.0, clip=2.0),
+    CReLU(threshold=1.0, clip=2.0),
+    SoftThreshold(threshold=1.0),
+    ReLUTau(threshold=1.0),
+]
+LOWER_RATE, N_LONGER_TRAIN, N_LONGER_EPOCHS = 3e-4, 10_000, 12
 # Depth 100: by layers, activations, training samples and epochs.
 DEEP_PLAN = {
     "full": (
@@ -208,6 +218,9 @@ Adam with cosine learning rate from {rate:g}, batches of 32, {n} training and 2,
 samples, {epochs} epochs, no evolution: connections stay as they are throughout training.
 Zeros are the share of hidden outputs that are exactly zero for {probed} test samples, of
 the first seed."""
+LONGER_TEXT = """\
+Those that stay low above, with learning rate {rate:g} in place of {first:g}, {n} training
+samples and {epochs} epochs (chosen after runs of the two smallest clips with one seed)."""
 DEEP_TEXT = """\
 As above with learning rate {rate:g}. With layers of all connections: {full}; with
 sparse ones: {sparse}. The rate is that of the longer
@@ -231,7 +244,7 @@ def shared(runs, n_seeds):
 
 
 def measured(runs):
-    """What the seeds give: gradients by kind, depth 30 and depth 100 by activation."""
+    """What the seeds give: gradients by kind, depth 30, longer, depth 100 by activation."""
     seeds = shared(runs, N_SEEDS)
     n_train = runs.reduced("training samples", document=60_000, here=N_TRAIN)
     runs.deviates("epochs", document="not said", here=N_EPOCHS)
@@ -250,7 +263,20 @@ def measured(runs):
     )
     grid = {depth.label(a): settings(activation=a) for a in runs.some(GRID, 2)}
     found = runs.by_seed(train, grid, seeds)
-    return flows, found, deep_measured(runs)
+    longer = runs.by_seed(
+        train,
+        {
+            depth.label(a): settings(activation=a)
+            | {
+                "rate": LOWER_RATE,
+                "n_train": N_LONGER_TRAIN // (10 if runs.quick else 1),
+                "n_epochs": runs.epochs(N_LONGER_EPOCHS),
+            }
+            for a in runs.some(LOW)
+        },
+        seeds,
+    )
+    return flows, found, longer, deep_measured(runs)
 
 
 def deep_measured(runs):
@@ -279,7 +305,7 @@ def deep_table(deep):
 
 
 def run(runs):
-    flows, found, deep = measured(runs)
+    flows, found, longer, deep = measured(runs)
     plot_zeros(found, runs.path("_zeros.png"))
     plot_flows(flows, runs.path("_flows.png"))
     by_label = {depth.label(a): a for a in GRID}
@@ -300,6 +326,10 @@ def run(runs):
         ),
         markdown(pd.DataFrame([row(by_label[k], r) for k, r in found.items()])),
         "![Accuracy and zeros by epoch](edge_zeros.png)",
+        LONGER_TEXT.format(
+            rate=LOWER_RATE, n=N_LONGER_TRAIN, epochs=N_LONGER_EPOCHS, first=RATE
+        ),
+        markdown(pd.DataFrame([row(by_label[k], r) for k, r in longer.items()])),
         "## Depth 100, full and sparse layers",
         DEEP_TEXT.format(rate=DEEP_RATE, **sizes),
         markdown(deep_table(deep)),

@@ -120,8 +120,13 @@ def plot(found, likelihoods, path):
     plt.close(figure)
 
 
+def ara(accuracy):
+    """Of accuracies in %, in %."""
+    return 100 * average_ratioed_accuracy(np.array(accuracy) / 100)
+
+
 def summary_row(name, curves):
-    aras = [100 * average_ratioed_accuracy(np.array(c) / 100) for c in curves]
+    aras = [ara(curve) for curve in curves]
     return {
         "seeds": str(len(curves)),
         f"{name}: ARA": with_error(aras),

@@ -1,5 +1,6 @@
 """Tables from outside: which columns hold numbers and which categories, checked."""
 
+import warnings
 from collections.abc import Iterable
 from numbers import Number
 from typing import Any, NoReturn, Self
@@ -11,6 +12,8 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from sksparse_mlp._sklearn import BaseEstimator
 
+# Entries from which on a column of texts that are all different is no coincidence.
+MANY = 20
 NUMBER, CATEGORY, EMPTY = "number", "category", "empty"
 # What pandas finds in columns of objects that are numbers.
 NUMERIC_OBJECTS = {
@@ -97,11 +100,18 @@ class TableColumns(  # type: ignore[call-arg]
         ValueError
             If a name stands for two columns, or a column holds dates, lists or infinite
             numbers; the message names the column.
+
+        Warns
+        -----
+        UserWarning
+            If a column holds 20 texts or more, of which no two are the same.
         """
         columns = _columns_of(X)
         kinds = {name: column.kind() for name, column in columns.items()}
         for name, column in columns.items():
-            column.values(kinds[name])
+            values = column.values(kinds[name])
+            if kinds[name] == CATEGORY:
+                _warn_if_all_different(name, values)
         if EMPTY in kinds.values() and set(kinds.values()) == {EMPTY}:
             raise ValueError(
                 f"All entries of the columns {list(kinds)} are missing; give a column with "
@@ -321,6 +331,17 @@ def _texts(entries: Iterable[Any], missing: np.ndarray) -> np.ndarray:
         is_whole = isinstance(entry, (float, np.floating)) and float(entry).is_integer()
         texts[row] = str(int(entry) if is_whole else entry)
     return texts
+
+
+def _warn_if_all_different(name: str, texts: np.ndarray) -> None:
+    known = [text for text in texts if text is not None]
+    if len(known) >= MANY and len(set(known)) == len(known):
+        warnings.warn(
+            f"The {len(known)} texts of column {name!r} are all different, so that nothing "
+            "is learned from them. Fit without the column, or encode its texts before.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 # --- libraries ------------------------------------------------------------------------

@@ -278,6 +278,22 @@ def test_new_categories_are_as_rare_ones(make):
 
 
 @by_library
+def test_texts_that_are_all_different_are_warned_of(make):
+    names = [f"name {k}" for k in range(40)]
+    table = make({"name": names, "town": ["Ghent", None] * 20})
+    with pytest.warns(UserWarning, match="40 texts of column 'name' are all different"):
+        make_tabular_pipeline(network()).fit(table, [0, 1] * 20)
+
+
+@by_library
+def test_few_or_repeated_texts_are_not_warned_of(make):
+    few = make({"name": [f"name {k}" for k in range(19)] + [None] * 21})
+    twice = make({"name": [f"name {k // 2}" for k in range(40)]})
+    for table in (few, twice):
+        make_tabular_pipeline(network()).fit(table, [0, 1] * 20)
+
+
+@by_library
 def test_order_of_columns_means_nothing(make):
     table = columns()
     model = pipeline().fit(make(table), labels())
