@@ -17,7 +17,7 @@ WIDTHS = (20, 50, 100, 200, 400, 800)
 ACTIVATIONS = ("relu", "logistic")
 RATE = 1e-3
 N_SAMPLES, N_EPOCHS, N_SEEDS, N_RECORDED = 20_000, 30, 3, 2_000
-N_WIDTH_EPOCHS, N_JUDGED = 8, 1_000
+N_WIDTH_EPOCHS, N_JUDGED, WIDE = 8, 1_000, 400
 MEASURES = (
     "dead_nodes",
     "sparsity",
@@ -217,20 +217,16 @@ def measured(runs):
         },
         seeds,
     )
-    widths = runs.by_seed(
-        by_width,
-        {
-            (a, w): {
-                "activation": a,
-                "width": w,
-                "n_samples": n_samples,
-                "n_epochs": n_width,
-            }
-            for w, a in product(WIDTHS, ACTIVATIONS)
-        },
-        seeds,
-    )
-    return epochs, widths
+    runs.deviates(f"seeds, widths from {WIDE} on", document=3, here=1)
+    grid = {
+        (a, w): [
+            {"activation": a, "width": w, "n_samples": n_samples, "n_epochs": n_width}
+            | {"seed": seed}
+            for seed in (seeds if w < WIDE else seeds[:1])
+        ]
+        for w, a in product(WIDTHS, ACTIVATIONS)
+    }
+    return epochs, runs.cells(by_width, grid)
 
 
 def run(runs):
