@@ -350,7 +350,7 @@ BAD_PANDAS = {
     "interval": pd.interval_range(0, N),
     "complex": np.full(N, 1j),
     "complex objects": pd.Series([1j, 2.0] * (N // 2), dtype=object),
-    "huge integers": [10**400] * N,
+    "huge integers": pd.Series([10**400] * N, dtype=object),
     "array": [np.arange(3)] * N,
 }
 
