@@ -13,7 +13,9 @@ from benchmarks.tables import markdown
 from sksparse_mlp.analysis import ActivationDistributions, NodeActivity
 
 WIDTH, DEPTHS = 200, (4, 8)
-N_SAMPLES, N_EPOCHS, N_SEEDS, N_RATE_EPOCHS = 20_000, 300, 1, 10
+N_SAMPLES, N_EPOCHS, N_SEEDS, N_RATE_EPOCHS = 60_000, 60, 1, 2
+# Shorter trainings with more seeds, to tell what the length does.
+N_SHORT_SAMPLES, N_SHORT_EPOCHS, N_SHORT_SEEDS = 20_000, 20, 3
 # Nodes of the heat maps, and the network that they show.
 N_SHOWN, SHOWN = 40, 4
 STATES = ("untrained", "trained")
@@ -77,7 +79,7 @@ def printed(table, depth, name):
     return table[depth][list(KINDS).index(name)] if depth in table else None
 
 
-def dead_table(found):
+def dead_table(found, short):
     rows = []
     for (depth, name), results in found.items():
         row = {"network": f"{depth} x {WIDTH} {name}"}
@@ -85,6 +87,9 @@ def dead_table(found):
         row |= beside(figure, [dead(result, depth) for result in results])
         row["test samples"] = with_error([dead(r, depth, "trained, test") for r in results])
         row["untrained"] = with_error([dead(r, depth, "untrained, train") for r in results])
+        if (depth, name) in short:
+            others = [dead(result, depth) for result in short[depth, name]]
+            row["short training"] = with_error(others)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -192,23 +197,19 @@ def plot_maps(found, path):
 
 TEXT = """\
 MNIST, {n} samples for training and validation, {epochs} epochs. Means and standard errors
-of the seeds. Rates are the best of 0.01, 0.001 and 0.0001 after {rate_epochs} epochs."""
+of the seeds, where there are several. Rates are the best of 0.01, 0.001 and 0.0001 after
+{rate_epochs} epochs. *Short training* is {short_epochs} epochs of {short} samples, with
+{short_seeds} seeds."""
 BIASES = """\
-The document has biases in the first layer only. With biases in all layers:"""
+The document has biases in the first layer only. With biases in all layers, after the short
+training:"""
 MAPS = """\
 The first {n} nodes of each layer, across, by the ten digits, down: the share of a digit's
 samples for which a node is on, and the median of its output, dark where large. One seed."""
 
 
-def measured(runs):
-    """By depth and kind: what the seeds give, with biases in all layers, and rates."""
-    n_samples, n_epochs, seeds = pretorius.protocol_deviations(
-        runs, N_SAMPLES, N_EPOCHS, N_SEEDS
-    )
-    runs.deviates(
-        "epochs before learning rates are compared", document=300, here=N_RATE_EPOCHS
-    )
-    runs.deviates("depths, widths", document="2 to 8; 200, 800", here=f"{DEPTHS}; {WIDTH}")
+def looks(runs, n_samples, n_epochs, seeds):
+    """By depth and kind: what the seeds give, settings of the runs, and rates."""
     networks = list(product(DEPTHS, KINDS))
     cells = {
         (d, n): {"data": "mnist", "hidden": (WIDTH,) * d, "kind": KINDS[n]}
@@ -220,28 +221,49 @@ def measured(runs):
         (d, n): {"depth": d, "kind": KINDS[n], "rate": rates[d, n]} | size
         for d, n in networks
     }
-    found = runs.by_seed(look, grid, seeds)
+    return runs.by_seed(look, grid, seeds), grid, rates
+
+
+def measured(runs):
+    """What the seeds give, after short training too, with biases in all layers; rates."""
+    n_samples, n_epochs, seeds = pretorius.protocol_deviations(
+        runs, N_SAMPLES, N_EPOCHS, N_SEEDS
+    )
+    runs.deviates(
+        "epochs before learning rates are compared", document=300, here=N_RATE_EPOCHS
+    )
+    runs.deviates("depths, widths", document="2 to 8; 200, 800", here=f"{DEPTHS}; {WIDTH}")
+    found, _, rates = looks(runs, n_samples, n_epochs, seeds)
+    n_short = N_SHORT_SAMPLES // (20 if runs.quick else 1)
+    short, grid, _ = looks(runs, n_short, runs.epochs(N_SHORT_EPOCHS), range(N_SHORT_SEEDS))
     everywhere = {
         key: own | {"first_biases": False} for key, own in grid.items() if key[1] == "relu"
     }
     all_biases = runs.by_seed(look, everywhere, seeds[:1])
-    return found, all_biases, rates
+    return found, short, all_biases, rates
 
 
 def run(runs):
-    found, all_biases, rates = measured(runs)
+    found, short, all_biases, rates = measured(runs)
     if found:
         plot_layers(found, runs.path("_layers.png"))
         plot_maps(found, runs.path("_maps.png"))
     runs.finish(
         "Dead nodes and sparsity of layers (Pretorius 2020, Tables 5.1 and 5.2)",
-        TEXT.format(n=N_SAMPLES, epochs=runs.epochs(N_EPOCHS), rate_epochs=N_RATE_EPOCHS),
+        TEXT.format(
+            n=N_SAMPLES,
+            epochs=runs.epochs(N_EPOCHS),
+            rate_epochs=N_RATE_EPOCHS,
+            short=N_SHORT_SAMPLES,
+            short_epochs=runs.epochs(N_SHORT_EPOCHS),
+            short_seeds=N_SHORT_SEEDS,
+        ),
         pretorius.PROTOCOL,
         markdown(accuracy_table(found, rates)),
         "## Table 5.1: dead nodes (%)",
-        markdown(dead_table(found)),
+        markdown(dead_table(found, short)),
         BIASES,
-        markdown(dead_table(all_biases)),
+        markdown(dead_table(all_biases, {})),
         "## Table 5.2: sparsity of layers (%)",
         markdown(sparsity_table(found)),
         "## Nodes by class, trained and untrained, training and test samples",

@@ -415,14 +415,16 @@ def first_dead_claims(found: list[dict]) -> Iterator[Claim]:
 
 
 def dead_claims() -> Iterator[Claim]:
-    found, *_ = dead_nodes.measured(kept("dead_nodes"))
+    found, short, *_ = dead_nodes.measured(kept("dead_nodes"))
     if not found:
         return
-    own, theirs, living, every = {}, {}, [], []
+    own, theirs, living, every, longer = {}, {}, [], [], []
     for (n_layers, name), results in found.items():
         label = f"{n_layers} x {name}"
         own[label] = [dead_nodes.dead(result, n_layers) for result in results]
         theirs[label] = dead_nodes.printed(nodes.DOCUMENT_DEAD, n_layers, name)
+        earlier = [dead_nodes.dead(result, n_layers) for result in short[n_layers, name]]
+        longer.append(f"{label} {np.mean(earlier):.1f} to {np.mean(own[label]):.1f}")
         for before in (result["untrained, train"] for result in results):
             shares = 100 * np.array(before["sparsity"])
             dead = np.array(before["dead"]) / dead_nodes.WIDTH
@@ -434,8 +436,8 @@ def dead_claims() -> Iterator[Claim]:
         + ", ".join(f"{n} {d:.1f}" for n, d in theirs.items()),
         ", ".join(f"{n} {with_error(d, digits=1)}" for n, d in own.items()),
         verdict(all(close), any(close)),
-        f"{dead_nodes.N_EPOCHS} epochs of {dead_nodes.N_SAMPLES} samples in place of 300 "
-        "of 60,000: open",
+        f"{dead_nodes.N_EPOCHS} of the 300 epochs. From {dead_nodes.N_SHORT_EPOCHS} epochs "
+        f"of {dead_nodes.N_SHORT_SAMPLES:,} samples to these: {', '.join(longer)}",
     )
     yield Claim(
         "untrained layers are all close to 50 % sparse",
