@@ -207,13 +207,14 @@ def ending_claims(found: dict) -> Iterator[Claim]:
             if not all(agree)
             else "-",
         )
-    name = "SET, new weights as at initialisation"
-    if name in gaps:
+    if {regrowth.NEW, regrowth.SMALLER, regrowth.NEW_SMALLER} <= set(gaps):
+        smaller = gaps[regrowth.NEW_SMALLER] - gaps[regrowth.SMALLER]
         yield Claim(
             "new weights begin as at initialisation",
-            f"points beside new weights of zero: {with_error(gaps[name])}",
+            f"points beside new weights of zero: {with_error(gaps[regrowth.NEW])}; if all "
+            f"begin smaller, by all input neurons, {with_error(smaller)}",
             "not a claim",
-            "the document does not compare with zero",
+            "the document does not compare with zero, and does not say how weights begin",
         )
 
 
