@@ -12,9 +12,18 @@ NOTHING = {"alpha": 0.0, "dropout": 0.0}
 # What the document leaves free, and a learning rate that is not its own.
 PROTOCOLS = {
     "new weights of zero": {},
-    "new weights half as large as at first": {"growth": RandomGrowth(scale=0.5)},
-    "new weights as at first": {"growth": RandomGrowth(scale=1.0)},
+    "new weights half of He's": {"growth": RandomGrowth(scale=0.5)},
+    "new weights as at first": {"growth": zhang.FullFanInGrowth()},
+    "new weights as at first, no weight decay": {
+        "growth": zhang.FullFanInGrowth(),
+        "alpha": 0.0,
+    },
     "new weights as at first, no dropout, no weight decay": {
+        "growth": zhang.FullFanInGrowth(),
+        **NOTHING,
+    },
+    "new weights He's": {"growth": RandomGrowth(scale=1.0)},
+    "new weights He's, no dropout, no weight decay": {
         "growth": RandomGrowth(scale=1.0),
         **NOTHING,
     },
@@ -85,15 +94,41 @@ def reason(n_epochs, found):
     return "; ".join(parts)
 
 
+def alone(n_epochs, found):
+    """When Leaky ReLU was no longer finite, by protocol, where nothing else was."""
+    when = {}
+    for protocol in PROTOCOLS:
+        cuts = {
+            (epsilon, name): ends(results, n_epochs)
+            for (p, epsilon, name), results in found.items()
+            if p == protocol
+        }
+        if [cell for cell, cut in cuts.items() if cut] == [(DENSE, "LeakyReLU")]:
+            when[protocol] = cuts[DENSE, "LeakyReLU"]
+    return when
+
+
+def said_alone(n_epochs, found):
+    """The same in words."""
+    return "; ".join(
+        f"{protocol} (after {' '.join(map(str, cut))} epochs)"
+        for protocol, cut in alone(n_epochs, found).items()
+    )
+
+
 TEXT = """\
 500-400-100-400-1 as on the page of [Madelon by density](densities.md), slope {slope},
 {n} epochs. The document says that at epsilon {dense} Leaky ReLU's gradients explode after
 about 100 epochs, and does not say how the weights of new connections begin, how large its
 weight decay is, or which samples dropout leaves. Here these are changed, and in the last
 protocol the learning rate, which the document gives as 0.01. A run ends where a weight or
-the loss is no longer finite. *As at first*: new weights are drawn as the first ones are.
+the loss is no longer finite. *As at first*: new weights are normal, with the variance of
+the first ones, which is by all input neurons of a layer as in the published SET code;
+*He's* is by a neuron's own connections, and larger.
 
-No longer finite, in seeds: {reason}."""
+No longer finite, in seeds: {reason}.
+
+Leaky ReLU at epsilon {dense} and nothing else, as in the document: {alone}."""
 
 
 def run(runs):
@@ -110,6 +145,7 @@ def run(runs):
             n=n_epochs,
             dense=DENSE,
             reason=reason(n_epochs, found),
+            alone=said_alone(n_epochs, found),
         ),
         markdown(pd.DataFrame([row(*item, n_epochs) for item in found.items()])),
     )

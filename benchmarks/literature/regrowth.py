@@ -12,21 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks.accuracy import EpochCallback
 from benchmarks.literature import chouliaras
 from benchmarks.literature.comparison import with_error
-from benchmarks.literature.zhang import FullFanInUniform
+from benchmarks.literature.zhang import FullFanInGrowth, FullFanInUniform
 from benchmarks.samples import with_moved_copies
 from benchmarks.tables import markdown
 from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.topology import RandomGrowth
-
-
-class FullFanInGrowth(RandomGrowth):
-    """Random growth of new weights as large as those of `FullFanInUniform`."""
-
-    def evolve(self, layer, zeta, rng, signal=None, n_connections=None):
-        density = layer.n_connections / (layer.n_in * layer.n_out)
-        own = RandomGrowth(scale=float(np.sqrt(density)))
-        return own.evolve(layer, zeta, rng, signal, n_connections)
-
 
 SMALL = ("lung_discrete", "glioma")
 N_EPOCHS = N_DOCUMENT_EPOCHS = 500

@@ -13,6 +13,7 @@ from sksparse_mlp import SparseMLPClassifier
 from sksparse_mlp.activations import AllReLU, GAReLU, LeakyReLU, ReLU
 from sksparse_mlp.analysis import effective_gradient_flow
 from sksparse_mlp.initializers import HeUniform
+from sksparse_mlp.topology import RandomGrowth
 
 SEEDS = range(3)
 # Samples from which the gradient flow is taken besides a batch, and the norms.
@@ -28,6 +29,15 @@ class FullFanInUniform(HeUniform):
         super().__call__(layer, rng, before, after)
         density = (layer.fan_in / layer.n_in).astype(layer.weights.dtype)
         layer.weights *= np.repeat(np.sqrt(density), layer.fan_in)
+
+
+class FullFanInGrowth(RandomGrowth):
+    """Random growth of new weights as large as those of `FullFanInUniform`."""
+
+    def evolve(self, layer, zeta, rng, signal=None, n_connections=None):
+        density = layer.n_connections / (layer.n_in * layer.n_out)
+        own = RandomGrowth(scale=float(np.sqrt(density)))
+        return own.evolve(layer, zeta, rng, signal, n_connections)
 
 
 # The published SET code subtracts 0.0002 of each weight at every update; through momentum
