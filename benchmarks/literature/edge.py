@@ -68,6 +68,7 @@ DEEP_PLAN = {
     ),
 }
 N_DEEP_SEEDS, DEEP_RATES = 2, {"full": 1e-5, "sparse": 4e-5}
+FULL_RATES, N_RATE_TRAIN, N_RATE_EPOCHS = (1e-5, 2e-5, 4e-5, 1e-4), 10_000, 3
 # Of which gradients are taken before training: a stable edge and the two ways to fail.
 FLOWS = {
     "stable": CST(threshold=0.5, clip=1.0),
@@ -224,11 +225,11 @@ samples and {epochs} epochs (chosen after runs of the two smallest clips with on
 DEEP_TEXT = """\
 As above, depth 100. Layers of all connections: {full}, learning rate {rates[full]:g};
 sparse ones: {sparse}, {rates[sparse]:g}. The latter is that of the longer run of
-CST(0.25, 1) on the page of [depth](depth.md); with it, full layers of CST(0.25, 2) end at
-28 and 42 % after 4 epochs of 10,000 samples, and with larger rates at chance: theirs is the
-best of 0.00001, 0.00002, 0.00004 and 0.0001 for CST(0.25, 2), one seed and 3 epochs of
-10,000 samples. All this, and the pairs of threshold and clip, were chosen after runs
-scored on the same test samples."""
+CST(0.25, 1) on the page of [depth](depth.md), the former the best in the table below. The
+rates, and the pairs of threshold and clip, were chosen after runs scored on the same test
+samples."""
+RATES_TEXT = """\
+Full layers of {activation}, depth 100, by learning rate: {n} training samples, one seed."""
 FLOW_TEXT = """\
 2-norms of the gradient of the mean loss of {n} samples before training, depth {n_layers},
 sparse layers, a figure per seed. All layers shown have the same shape, so that a stable
@@ -305,6 +306,34 @@ def deep_measured(runs):
     return runs.by_seed(train, grid, seeds)
 
 
+def rates_measured(runs):
+    """What a seed gives for full layers of depth 100, by learning rate."""
+    grid = {
+        rate: {
+            "activation": DEEP_PLAN["full"][0][0],
+            "n_layers": 100,
+            "layers": "full",
+            "rate": rate,
+            "n_train": N_RATE_TRAIN,
+            "n_epochs": N_RATE_EPOCHS,
+        }
+        for rate in runs.some(FULL_RATES, 0)
+    }
+    return runs.by_seed(train, grid, range(1))
+
+
+def rates_table(found):
+    return pd.DataFrame(
+        [
+            {
+                "learning rate": f"{rate:g}",
+                "test accuracy by epoch (%)": " ".join(map(str, results[0]["accuracy"])),
+            }
+            for rate, results in found.items()
+        ]
+    )
+
+
 def deep_table(deep):
     return pd.DataFrame([{"layers": k} | row(a, r) for (k, a), r in deep.items()])
 
@@ -313,6 +342,7 @@ def run(runs):
     flows, found, longer, deep = measured(runs)
     plot_zeros(found, runs.path("_zeros.png"))
     plot_flows(flows, runs.path("_flows.png"))
+    rates = rates_measured(runs)
     by_label = {depth.label(a): a for a in GRID}
     sizes = {
         layers: f"{n_train:,} training samples, {n_epochs} epochs"
@@ -338,6 +368,8 @@ def run(runs):
         "## Depth 100, full and sparse layers",
         DEEP_TEXT.format(rates=DEEP_RATES, **sizes),
         markdown(deep_table(deep)),
+        RATES_TEXT.format(activation=depth.label(DEEP_PLAN["full"][0][0]), n=N_RATE_TRAIN),
+        markdown(rates_table(rates)),
         "## Gradients by layer before training",
         FLOW_TEXT.format(n=N_FLOW, n_layers=DEPTH),
         markdown(flow_table(flows)),
