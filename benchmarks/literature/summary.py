@@ -444,7 +444,8 @@ def dead_claims() -> Iterator[Claim]:
         ", ".join(f"{n} {with_error(d, digits=1)}" for n, d in own.items()),
         verdict(all(close), any(close)),
         f"{dead_nodes.N_EPOCHS} of the 300 epochs. From {dead_nodes.N_SHORT_EPOCHS} epochs "
-        f"of {dead_nodes.N_SHORT_SAMPLES:,} samples to these: {', '.join(longer)}; the rest is open",
+        f"of {dead_nodes.N_SHORT_SAMPLES:,} samples to these: {', '.join(longer)}. What is "
+        "left: open",
     )
     yield Claim(
         "untrained layers are all close to 50 % sparse",
