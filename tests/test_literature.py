@@ -14,7 +14,15 @@ import pytest
 from joblib import parallel_config
 
 from benchmarks.literature import __main__ as program
-from benchmarks.literature import chouliaras, nodes, pretorius, slope_signs, zhang
+from benchmarks.literature import (
+    chouliaras,
+    densities,
+    explosions,
+    nodes,
+    pretorius,
+    slope_signs,
+    zhang,
+)
 from benchmarks.literature.comparison import beside, standard_error, with_error
 from benchmarks.literature.runs import Runs, finished_runs
 from benchmarks.samples import with_moved_copies
@@ -147,14 +155,31 @@ def test_means_come_with_their_error_where_there_is_one():
     assert with_error([1.25], digits=1) == "1.2"
 
 
+@pytest.mark.parametrize("kind", pretorius.KINDS.values(), ids=pretorius.KINDS)
 @pytest.mark.parametrize("first", [True, False])
-def test_biases_are_in_the_first_layer_only_if_wanted(first):
+def test_biases_are_in_the_first_layer_only_if_wanted(first, kind):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5)).astype(np.float32), np.arange(60) % 3
-    model = pretorius.network((6, 6), {"activation": "relu"}, 0.01, 0, n_epochs=3)
+    model = pretorius.network((6, 6), kind, 0.01, 0, n_epochs=3)
     pretorius.fitted(model, X, y, first_biases=first)
     assert np.all(model.intercepts_[0] != 0)
     assert all(np.any(bias) != first for bias in model.intercepts_[1:])
+
+
+def test_runs_that_are_cut_short_explode_also_if_all_are():
+    cut, whole = {"accuracy": [60.0, 61.0]}, {"accuracy": [60.0, 61.0, 62.0]}
+    assert densities.explodes([cut, cut], n_epochs=3) == "2 of 2"
+    assert densities.explodes([cut, whole], n_epochs=3) == "1 of 2"
+    assert densities.explodes([whole, whole], n_epochs=3) == "0 of 2"
+
+
+def test_explosions_of_leaky_relu_alone_are_told_from_others():
+    cut, whole = [{"accuracy": [60.0]}], [{"accuracy": [60.0, 61.0]}]
+    one, other, *_ = explosions.PROTOCOLS
+    leaky, all_relu = ((explosions.DENSE, name) for name in ("LeakyReLU", "AllReLU"))
+    found = {(one, *leaky): cut, (one, *all_relu): whole}
+    found |= {(other, *leaky): cut, (other, *all_relu): cut}
+    assert explosions.alone(2, found) == {one: [1]}
 
 
 def test_signs_of_gradients_follow_from_the_slopes():

@@ -141,7 +141,7 @@ def density_claim() -> Iterator[Claim]:
     yield Claim(
         "at epsilon 40 Leaky ReLU explodes after about 100 epochs",
         f"in {as_said} runs with new weights of zero; it and nothing else, also not at "
-        f"epsilon 10: {explosions.said_alone(n_epochs, changed)}",
+        f"epsilon {explosions.SPARSE}: {explosions.said_alone(n_epochs, changed)}",
         verdict(not as_said.startswith("0"), bool(explosions.alone(n_epochs, changed))),
         "the document does not say how new weights begin, nor which penalty there is. No "
         f"longer finite, by these: {explosions.reason(n_epochs, changed)}",

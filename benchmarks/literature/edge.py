@@ -34,14 +34,14 @@ GRID = [
 DEPTH, RATE = 30, 1e-3
 N_TRAIN, N_EPOCHS, N_SEEDS = 5_000, 6, 3
 # Those that stay low there: with a lower rate, and for longer.
-LOW = [
-    CST(threshold=0.5, clip=0.5),
-    CST(threshold=1.0, clip=0.5),
-    CST(threshold=1.0, clip=2.0),
-    CReLU(threshold=1.0, clip=2.0),
-    SoftThreshold(threshold=1.0),
-    ReLUTau(threshold=1.0),
-]
+LOW = {
+    "CST(0.5, 0.5)",
+    "CST(1, 0.5)",
+    "CST(1, 2)",
+    "CReLU(1, 2)",
+    "SoftThreshold(1)",
+    "ReLUTau(1)",
+}
 LOWER_RATE, N_LONGER_TRAIN, N_LONGER_EPOCHS = 3e-4, 10_000, 12
 # Depth 100: by layers, activations, training samples and epochs.
 DEEP_PLAN = {
@@ -278,7 +278,7 @@ def measured(runs):
                 "n_train": N_LONGER_TRAIN // (10 if runs.quick else 1),
                 "n_epochs": runs.epochs(N_LONGER_EPOCHS),
             }
-            for a in runs.some(LOW)
+            for a in runs.some([a for a in GRID if depth.label(a) in LOW])
         },
         seeds,
     )

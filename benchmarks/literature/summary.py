@@ -430,8 +430,9 @@ def dead_claims() -> Iterator[Claim]:
         label = f"{n_layers} x {name}"
         own[label] = [dead_nodes.dead(result, n_layers) for result in results]
         theirs[label] = dead_nodes.printed(nodes.DOCUMENT_DEAD, n_layers, name)
-        earlier = [dead_nodes.dead(result, n_layers) for result in short[n_layers, name]]
-        longer.append(f"{label} {np.mean(earlier):.1f} to {np.mean(own[label]):.1f}")
+        if (n_layers, name) in short:
+            earlier = [dead_nodes.dead(r, n_layers) for r in short[n_layers, name]]
+            longer.append(f"{label} {np.mean(earlier):.1f} to {np.mean(own[label]):.1f}")
         for before in (result["untrained, train"] for result in results):
             shares = 100 * np.array(before["sparsity"])
             dead = np.array(before["dead"]) / dead_nodes.WIDTH

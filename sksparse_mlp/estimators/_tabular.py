@@ -138,6 +138,11 @@ def make_tabular_pipeline(estimator: Any = None, *, numeric: str = "scale") -> P
         two have the same name, or X has other columns than in `fit`. The message names
         the column and what to do.
 
+    Warns
+    -----
+    UserWarning
+        While fitting, if a column holds 20 texts or more, of which no two are the same.
+
     See Also
     --------
     SparseMLPClassifierCV, SparseMLPRegressorCV
